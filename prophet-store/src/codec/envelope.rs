@@ -1,0 +1,94 @@
+//! The envelope around every stored value: magic, codec version, content, length, checksum.
+
+use crate::codec::wire::{Malformed, Reader, Writer, malformed};
+
+/// The two bytes every envelope begins with.
+pub const MAGIC: [u8; 2] = [0xAB, b'P'];
+/// The version of the codec that this library writes; it reads every version up to this one.
+pub const VERSION: u8 = 1;
+
+/// What is in an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Content {
+    /// A changeset: header and payload.
+    Changeset = 1,
+    /// The effects of a log entry: nullification and settlement.
+    Effects = 2,
+    /// A log entry: changeset and effects.
+    Entry = 3,
+    /// The state of a record.
+    Record = 4,
+    /// A resolution.
+    Resolution = 5,
+    /// A metadata value.
+    Metadata = 6,
+    /// A version vector.
+    Vector = 7,
+}
+
+/// Stored bytes cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Written by a newer version of Prophet; to be left untouched.
+    #[error("written by codec version {found}, but this program reads up to {supported}; use a newer one")]
+    #[non_exhaustive]
+    Newer {
+        /// The version found.
+        found: u8,
+        /// The newest version this program reads.
+        supported: u8,
+    },
+    /// Damaged: not what was once written.
+    #[error("damaged: {0}")]
+    Damaged(#[from] Malformed),
+}
+
+impl From<crate::changeset::InvalidChangeset> for DecodeError {
+    fn from(error: crate::changeset::InvalidChangeset) -> Self {
+        Self::Damaged(Malformed(error.to_string()))
+    }
+}
+
+pub(crate) fn seal(content: Content, body: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(body.len() + 17);
+    writer.raw(&MAGIC);
+    writer.byte(VERSION);
+    writer.byte(content as u8);
+    writer.counted(body);
+    let mut bytes = writer.into_bytes();
+    let checksum = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+pub(crate) fn open(content: Content, bytes: &[u8]) -> Result<&[u8], DecodeError> {
+    let mut reader = Reader::new(bytes);
+    if reader.array::<2>()? != MAGIC {
+        malformed("the bytes do not begin as an envelope does")?;
+    }
+    let found = reader.byte()?;
+    // The checksum is looked at before the version is believed: a damaged byte is not a newer
+    // format. It has been, and will be, the last four bytes in every version.
+    let Some((sealed, checksum)) = bytes.split_last_chunk::<4>() else {
+        return Ok(malformed("the envelope ends too early")?);
+    };
+    if crc32fast::hash(sealed) != u32::from_le_bytes(*checksum) {
+        malformed("the checksum does not match")?;
+    }
+    match found {
+        0 => malformed("there is no codec version 0")?,
+        VERSION => {}
+        found => return Err(DecodeError::Newer { found, supported: VERSION }),
+    }
+    let tag = reader.byte()?;
+    if tag != content as u8 {
+        malformed(format!("content {tag} where {content:?} was expected"))?;
+    }
+    let body = reader.counted()?;
+    match reader.rest_len() {
+        4 => Ok(body),
+        _ => Ok(malformed("the length does not match")?),
+    }
+}

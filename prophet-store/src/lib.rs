@@ -1,0 +1,46 @@
+//! Prophet: a peer-to-peer replicated, disconnected, versioned property database.
+
+mod changeset;
+pub mod codec;
+mod conflict;
+mod id;
+pub mod limits;
+mod log;
+mod memory;
+mod name;
+mod query;
+mod record;
+mod register;
+mod resolution;
+mod store;
+mod time;
+mod value;
+mod value_serde;
+mod vector;
+
+pub use changeset::{
+    Authored, Change, ChangeKind, Changeset, Header, InvalidChangeset, Kind, Payload,
+    PropertyChange, Vote,
+};
+pub use id::{
+    CommitId, ConflictId, DatabaseId, Digest, ParseIdError, Position, RecordId, ReplicaId,
+    Sequence, Version,
+};
+pub use log::{Adjustment, LogEntry};
+pub use memory::{MemoryStore, MemoryVolume};
+pub use name::{Creator, NameError, PropertyName, RecordKey, RecordType};
+pub use query::{
+    Comparison, Cursor, InvalidPattern, Order, Pattern, Predicate, Property, Query, property,
+};
+pub use record::{Existence, RecordState};
+pub use register::{Register, RegisterName, Write};
+pub use resolution::Resolution;
+pub use store::{
+    Access, Action, Authorship, Capabilities, Commit, Direction, Durability, Facts, Head,
+    HistoryScan, Identity, LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page,
+    PageBuilder, PageLimit, Read, RecordScan, ReplicaStore, ResolutionCursor, ResolutionScan, Sharing, Source,
+    StoreError, Verification,
+};
+pub use time::Timestamp;
+pub use value::{NotFinite, Real, Value};
+pub use vector::{Gap, Tip, VersionVector};

@@ -1,0 +1,170 @@
+//! The state of a record: its registers.
+
+use std::collections::BTreeMap;
+
+use crate::codec;
+use crate::id::Position;
+use crate::name::{PropertyName, RecordKey};
+use crate::register::{Register, RegisterName, Write};
+use crate::value::Value;
+
+/// Whether a record exists, as a replica sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "there is no fourth possibility")]
+pub enum Existence {
+    /// It was never created.
+    Never,
+    /// It exists.
+    Alive,
+    /// It was deleted; its properties are hidden, not lost.
+    Deleted,
+}
+
+impl Existence {
+    /// As the value of the register [`RegisterName::Existence`].
+    pub const fn value(self) -> Option<Value> {
+        match self {
+            Self::Never => None,
+            Self::Alive => Some(Value::Boolean(true)),
+            Self::Deleted => Some(Value::Boolean(false)),
+        }
+    }
+
+    pub(crate) const fn from_value(value: Option<&Value>) -> Option<Self> {
+        match value {
+            None => Some(Self::Never),
+            Some(Value::Boolean(true)) => Some(Self::Alive),
+            Some(Value::Boolean(false)) => Some(Self::Deleted),
+            Some(_) => None,
+        }
+    }
+}
+
+/// All that a replica knows of one record: what a [`ReplicaStore`](crate::ReplicaStore) keeps
+/// beside the log. It is the fold of the log over that record and nothing else.
+///
+/// A deleted record keeps its registers; [`RecordState::visible`] hides them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordState {
+    key: RecordKey,
+    changed: Position,
+    existence: Register,
+    properties: BTreeMap<PropertyName, Register>,
+}
+
+impl RecordState {
+    /// A record nobody has written to yet.
+    pub const fn new(key: RecordKey) -> Self {
+        Self {
+            key,
+            changed: Position::ZERO,
+            existence: Register::new_empty(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// The state that these registers make up, or `None` if a value of the existence is not a
+    /// boolean.
+    pub fn from_registers(
+        key: RecordKey,
+        changed: Position,
+        existence: Register,
+        properties: BTreeMap<PropertyName, Register>,
+    ) -> Option<Self> {
+        let boolean = |write: &Write| matches!(write.value, Some(Value::Boolean(_)));
+        let valid = existence.writes().iter().all(boolean);
+        valid.then(|| Self::from_parts(key, changed, existence, properties))
+    }
+
+    pub(crate) const fn from_parts(
+        key: RecordKey,
+        changed: Position,
+        existence: Register,
+        properties: BTreeMap<PropertyName, Register>,
+    ) -> Self {
+        Self { key, changed, existence, properties }
+    }
+
+    /// The record's type and id.
+    pub const fn key(&self) -> &RecordKey {
+        &self.key
+    }
+
+    /// The position of the last log entry that touched the record here. It is local: replicas
+    /// that agree on the record may have met its changesets in other orders.
+    pub const fn changed(&self) -> Position {
+        self.changed
+    }
+
+    pub(crate) const fn set_changed(&mut self, position: Position) {
+        self.changed = position;
+    }
+
+    /// The register of the record's existence; its values are booleans, true for alive.
+    pub const fn existence_register(&self) -> &Register {
+        &self.existence
+    }
+
+    pub(crate) const fn existence_register_mut(&mut self) -> &mut Register {
+        &mut self.existence
+    }
+
+    /// The registers of all properties ever written, hidden and absent ones too.
+    pub const fn properties(&self) -> &BTreeMap<PropertyName, Register> {
+        &self.properties
+    }
+
+    pub(crate) fn property_mut(&mut self, name: &PropertyName) -> &mut Register {
+        self.properties.entry(name.clone()).or_default()
+    }
+
+    /// The register of this name, if it was ever written.
+    pub fn register(&self, name: &RegisterName) -> Option<&Register> {
+        match name {
+            RegisterName::Existence => Some(&self.existence),
+            RegisterName::Property(name) => self.properties.get(name),
+        }
+    }
+
+    /// Whether the record exists. While that is contested and undecided, it does.
+    pub fn existence(&self) -> Existence {
+        let alive = Value::Boolean(true);
+        match self.existence.writes() {
+            [] => Existence::Never,
+            writes if writes.iter().any(|write| write.value.as_ref() == Some(&alive)) => {
+                Existence::Alive
+            }
+            _ => Existence::Deleted,
+        }
+    }
+
+    /// What is visible of the record: the properties that are not absent, none if it is deleted.
+    pub fn visible(&self) -> BTreeMap<PropertyName, Value> {
+        match self.existence() {
+            Existence::Alive => self
+                .properties
+                .iter()
+                .filter_map(|(name, register)| Some((name.clone(), register.visible()?.clone())))
+                .collect(),
+            Existence::Never | Existence::Deleted => BTreeMap::new(),
+        }
+    }
+
+    /// The visible value of one property.
+    pub fn visible_property(&self, name: &str) -> Option<&Value> {
+        match self.existence() {
+            Existence::Alive => self.properties.get(name)?.visible(),
+            Existence::Never | Existence::Deleted => None,
+        }
+    }
+
+    /// Roughly how many bytes the state takes, for bounding pages and commits.
+    pub fn approximate_size(&self) -> usize {
+        let registers = self.properties.iter().map(|(name, register)| {
+            let values = register.writes().iter().filter_map(|write| write.value.as_ref());
+            let values: u64 = values.map(|value| codec::value_len(value) + 8).sum();
+            name.as_str().len() + usize::try_from(values).unwrap_or(usize::MAX)
+        });
+        registers.fold(128, usize::saturating_add)
+    }
+}

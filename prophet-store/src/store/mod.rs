@@ -1,0 +1,145 @@
+//! The store trait: what a backend implements, and all that the engine knows of it.
+//!
+//! The contract is numbered in `docs/contract.md`; each method names its rules. The
+//! [conformance suite](https://docs.rs/conformance) is its executable form.
+
+mod commit;
+mod error;
+mod facts;
+mod page;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+pub use commit::{Commit, MetadataKey};
+pub use error::{Action, Source, StoreError};
+pub use facts::{Access, Capabilities, Durability, Facts, Head, Identity, Sharing};
+pub use page::{
+    Authorship, Direction, HistoryScan, LogScan, MetadataScan, OriginCursor, OriginScan, Page,
+    PageBuilder, PageLimit, Read, RecordScan, ResolutionCursor, ResolutionScan,
+};
+
+use crate::id::{Digest, Position};
+use crate::log::LogEntry;
+use crate::name::RecordKey;
+use crate::record::RecordState;
+use crate::resolution::Resolution;
+
+/// Keeps one replica: its log, its records, its resolutions and its metadata.
+///
+/// A store knows nothing of conflicts or sync, and never invents an id, a time or a number: the
+/// engine hands it everything, so the same commits give the same content on every backend. There
+/// is one write, [`commit`](Self::commit); it is atomic and conditional. Reads are pages, each
+/// read at the one head that it names: read the head, read what you like, commit on that head,
+/// and success proves that all reads were of that head.
+///
+/// No method has a default, so that no implementation inherits a wrong one. What a program wants
+/// beside these is in [`ReplicaStoreExt`](crate::ReplicaStoreExt).
+#[async_trait]
+pub trait ReplicaStore: Debug + Send + Sync + 'static {
+    /// What the store says of itself, without input or output. It never changes.
+    fn facts(&self) -> &Facts;
+
+    /// Where the replica is (rules R1, R2).
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// The states of these records, in this order; `None` for a record never written to, though
+    /// a deleted one is there (rules R1, R2, V1).
+    async fn get_records(
+        &self,
+        keys: &[RecordKey],
+    ) -> Result<Read<Vec<Option<RecordState>>>, StoreError>;
+
+    /// A page of record states, deleted ones too (rules R1 to R6, V1).
+    async fn scan_records(
+        &self,
+        scan: &RecordScan,
+    ) -> Result<Page<RecordState, RecordKey>, StoreError>;
+
+    /// A page of the log (rules R1 to R5, L1).
+    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError>;
+
+    /// A page of the log entries that touch one record (rules R1 to R5, L4).
+    async fn scan_history(
+        &self,
+        scan: &HistoryScan,
+    ) -> Result<Page<LogEntry, Position>, StoreError>;
+
+    /// A page of what one origin authored (rules R1 to R5, L2).
+    async fn scan_origin(
+        &self,
+        scan: &OriginScan,
+    ) -> Result<Page<Authorship, OriginCursor>, StoreError>;
+
+    /// The positions of these changesets, in this order; `None` for one that is not in the log
+    /// (rules R1, R2, L2).
+    async fn find_changesets(
+        &self,
+        digests: &[Digest],
+    ) -> Result<Read<Vec<Option<Position>>>, StoreError>;
+
+    /// A page of the resolution database (rules R1 to R5, V1).
+    async fn scan_resolutions(
+        &self,
+        scan: &ResolutionScan,
+    ) -> Result<Page<Resolution, ResolutionCursor>, StoreError>;
+
+    /// The values of these metadata keys, in this order; `None` for one that is not set (rules R1,
+    /// R2, V1).
+    async fn get_metadata(
+        &self,
+        keys: &[MetadataKey],
+    ) -> Result<Read<Vec<Option<Vec<u8>>>>, StoreError>;
+
+    /// A page of metadata (rules R1 to R5, V1).
+    async fn scan_metadata(
+        &self,
+        scan: &MetadataScan,
+    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>, StoreError>;
+
+    /// Applies all of `commit`, durably, if and only if the replica is at `commit.base()`, and
+    /// answers with the new head. Otherwise it changes nothing and says where the replica is. A
+    /// commit already applied is not applied again: the answer is the head it led to (rules C1 to
+    /// C7, D1 to D4, L1 to L4, V2).
+    ///
+    /// # Errors
+    /// [`StoreError::StaleBase`] names the present head. Any error but
+    /// [`StoreError::OutcomeUnknown`] means: not applied, and never will be. Dropping the future
+    /// leaves the outcome unknown.
+    async fn commit(&self, commit: &Commit) -> Result<Head, StoreError>;
+
+    /// Reads everything and reports what is damaged; repairs nothing (rules X1, X3).
+    ///
+    /// # Errors
+    /// Only what keeps it from looking; damage is in the report.
+    async fn verify(&self) -> Result<Verification, StoreError>;
+
+    /// Closes this handle: every later call answers [`StoreError::Closed`]. What was acknowledged
+    /// is durable without it (rule O3).
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// What [`ReplicaStore::verify`] and [`ReplicaStoreExt::audit`](crate::ReplicaStoreExt::audit)
+/// found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// How many log entries were checked.
+    pub entries: u64,
+    /// How many records were checked.
+    pub records: u64,
+    /// How many resolutions were checked.
+    pub resolutions: u64,
+    /// How many metadata keys were checked.
+    pub metadata: u64,
+    /// What is wrong, each with its place; empty if nothing is.
+    pub problems: Vec<String>,
+}
+
+impl Verification {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
