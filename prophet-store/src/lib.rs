@@ -8,12 +8,14 @@ pub mod limits;
 mod log;
 mod memory;
 mod name;
+mod name_serde;
 mod query;
 mod record;
 mod register;
 mod resolution;
 mod store;
 mod time;
+mod typed;
 mod value;
 mod value_serde;
 mod vector;
@@ -42,5 +44,6 @@ pub use store::{
     StoreError, Verification,
 };
 pub use time::Timestamp;
+pub use typed::{Properties, TypedError, from_properties, from_value, to_value};
 pub use value::{NotFinite, Real, Value};
 pub use vector::{Gap, Tip, VersionVector};

@@ -14,7 +14,10 @@ use crate::name::RecordKey;
 ///
 /// In JSON a value is what one expects; what JSON cannot say is an object with one key that
 /// begins with `$`: `{"$bytes": "aGk="}`, `{"$reference": "bug/018f…"}`, and `{"$map": {…}}`
-/// around a map with a key that begins with `$`. Nothing is lost either way.
+/// around a map with a key that begins with `$`. Nothing is lost either way, provided that the
+/// JSON parser reads numbers exactly, as `serde_json` does with its feature `float_roundtrip`.
+///
+/// As a field of an app's struct a value stays what it is; see [`Properties`](crate::Properties).
 ///
 /// ```
 /// use prophet_store::Value;

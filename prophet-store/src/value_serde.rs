@@ -2,29 +2,54 @@
 //!
 //! A human-readable format gets the natural form, and objects with one `$` key for what it cannot
 //! say itself. See [`Value`].
+//!
+//! The tags stand within newtype structs whose names the [typed](crate::typed) serializer knows,
+//! so that it takes what is meant and never sees a tag. Formats do not show the names.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::limits;
+use crate::name::RecordKey;
 use crate::value::{Real, Value};
 
 const BYTES: &str = "$bytes";
 const REFERENCE: &str = "$reference";
 const MAP: &str = "$map";
 
-fn tagged<S: Serializer>(
-    serializer: S,
-    tag: &'static str,
-    value: &(impl Serialize + ?Sized),
-) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(tag, value)?;
-    map.end()
+/// Names the newtype struct around bytes: as they are, or tagged where the format is for people.
+pub(crate) const BYTES_NEWTYPE: &str = "$prophet::Bytes";
+/// Names the newtype struct around a record's key as text, bare or tagged.
+pub(crate) const REFERENCE_NEWTYPE: &str = "$prophet::Reference";
+/// Names the newtype struct around a tagged map with keys that begin with `$`.
+pub(crate) const MAP_NEWTYPE: &str = "$prophet::Map";
+
+struct TaggedBytes<'a>(&'a [u8]);
+
+impl Serialize for TaggedBytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            Tagged(BYTES, BASE64.encode(self.0)).serialize(serializer)
+        } else {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+}
+
+/// A map of one entry, whose key says what its value is.
+struct Tagged<T>(&'static str, T);
+
+impl<T: Serialize> Serialize for Tagged<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.0, &self.1)?;
+        map.end()
+    }
 }
 
 impl Serialize for Value {
@@ -34,50 +59,63 @@ impl Serialize for Value {
             Self::Integer(number) => serializer.serialize_i64(*number),
             Self::Real(number) => serializer.serialize_f64(number.get()),
             Self::Text(text) => serializer.serialize_str(text),
-            Self::Bytes(bytes) => tagged(serializer, BYTES, &BASE64.encode(bytes)),
-            Self::Reference(key) => tagged(serializer, REFERENCE, &key.to_string()),
+            Self::Bytes(bytes) => {
+                serializer.serialize_newtype_struct(BYTES_NEWTYPE, &TaggedBytes(bytes))
+            }
+            Self::Reference(key) => {
+                let tagged = Tagged(REFERENCE, key.to_string());
+                serializer.serialize_newtype_struct(REFERENCE_NEWTYPE, &tagged)
+            }
             Self::List(items) => serializer.collect_seq(items),
             Self::Map(entries) if entries.keys().any(|key| is_tag(key)) => {
-                tagged(serializer, MAP, &Plain(entries))
+                serializer.serialize_newtype_struct(MAP_NEWTYPE, &Tagged(MAP, entries))
             }
             Self::Map(entries) => serializer.collect_map(entries),
         }
     }
 }
 
-fn is_tag(key: &str) -> bool {
+pub(crate) fn is_tag(key: &str) -> bool {
     key.starts_with('$')
-}
-
-/// A map as it stands, within `$map`.
-struct Plain<'a>(&'a BTreeMap<String, Value>);
-
-impl Serialize for Plain<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0)
-    }
 }
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = deserializer.deserialize_any(ValueVisitor)?;
+        let value = ValueSeed { depth: 1 }.deserialize(deserializer)?;
         value.check_limits(|| "a value".to_owned()).map_err(de::Error::custom)?;
         Ok(value)
     }
 }
 
-/// A nested value: the limits are checked once, of the outermost one.
-struct Nested(Value);
+/// Reads a value at this depth, so that a format without a limit of its own cannot make the
+/// stack overflow. The other limits are checked once, of the outermost value.
+#[derive(Clone, Copy)]
+struct ValueSeed {
+    depth: u64,
+}
 
-impl<'de> Deserialize<'de> for Nested {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor).map(Self)
+impl ValueSeed {
+    const fn nested(self) -> Self {
+        Self { depth: self.depth + 1 }
     }
 }
 
-struct ValueVisitor;
+impl<'de> DeserializeSeed<'de> for ValueSeed {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for ValueVisitor {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        limits::check(
+            || "a value".to_owned(),
+            "levels of nesting",
+            limits::VALUE_DEPTH,
+            self.depth,
+        )
+        .map_err(de::Error::custom)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,44 +158,97 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Bytes(bytes))
     }
 
+    /// What the deserializer of typed records makes of a reference.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+        RecordKey::deserialize(inner).map(Value::Reference)
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(Nested(item)) = sequence.next_element()? {
+        while let Some(item) = sequence.next_element_seed(self.nested())? {
             items.push(item);
         }
         Ok(Value::List(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let Some(first) = map.next_key::<String>()? else {
+        let Some(first) = map.next_key::<Key>()? else {
             return Ok(Value::Map(BTreeMap::new()));
         };
-        let value = match first.as_str() {
-            BYTES => BASE64
+        let value = match first.tag() {
+            Some(BYTES) => BASE64
                 .decode(map.next_value::<String>()?)
                 .map(Value::Bytes)
                 .map_err(de::Error::custom)?,
-            REFERENCE => {
-                map.next_value::<String>()?.parse().map(Value::Reference).map_err(de::Error::custom)?
-            }
-            MAP => {
-                let PlainMap(entries) = map.next_value()?;
-                Value::Map(entries)
-            }
-            _ => return Ok(Value::Map(take_entries(map, Some(first), |key| !is_tag(key))?)),
+            Some(REFERENCE) => map
+                .next_value::<String>()?
+                .parse()
+                .map(Value::Reference)
+                .map_err(de::Error::custom)?,
+            Some(MAP) => Value::Map(map.next_value_seed(PlainMap(self))?),
+            _ => return take_entries(map, Some(first), self, Key::is_plain).map(Value::Map),
         };
-        match map.next_key::<String>()? {
+        match map.next_key::<Key>()? {
             None => Ok(value),
-            Some(key) => Err(de::Error::custom(format!("{first:?} stands alone, but {key:?} follows"))),
+            Some(key) => Err(de::Error::custom(format!(
+                "{:?} stands alone, but {:?} follows",
+                first.text, key.text
+            ))),
         }
+    }
+}
+
+/// The key of a map. Typed records give keys that begin with `$` as bytes: those are no tags.
+struct Key {
+    text: String,
+    exact: bool,
+}
+
+impl Key {
+    fn tag(&self) -> Option<&str> {
+        (!self.is_plain()).then_some(self.text.as_str())
+    }
+
+    fn is_plain(&self) -> bool {
+        self.exact || !is_tag(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key: a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Key, E> {
+                Ok(Key { text: text.to_owned(), exact: false })
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Key, E> {
+                Ok(Key { text, exact: false })
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Key, E> {
+                let text = std::str::from_utf8(bytes).map_err(E::custom)?.to_owned();
+                Ok(Key { text, exact: true })
+            }
+        }
+
+        deserializer.deserialize_any(KeyVisitor)
     }
 }
 
 /// The entries of a map whose first key may have been read; `accepts` refuses keys.
 fn take_entries<'de, A: MapAccess<'de>>(
     mut map: A,
-    first: Option<String>,
-    accepts: impl Fn(&str) -> bool,
+    first: Option<Key>,
+    seed: ValueSeed,
+    accepts: impl Fn(&Key) -> bool,
 ) -> Result<BTreeMap<String, Value>, A::Error> {
     let mut entries = BTreeMap::new();
     let mut next = match first {
@@ -167,37 +258,40 @@ fn take_entries<'de, A: MapAccess<'de>>(
     while let Some(key) = next {
         if !accepts(&key) {
             return Err(de::Error::custom(format!(
-                "the key {key:?} begins with '$'; a map with such a key stands within {MAP:?}"
+                "the key {:?} begins with '$'; a map with such a key stands within {MAP:?}",
+                key.text
             )));
         }
-        let Nested(value) = map.next_value()?;
-        if entries.insert(key.clone(), value).is_some() {
-            return Err(de::Error::custom(format!("the key {key:?} is there twice")));
+        let value = map.next_value_seed(seed.nested())?;
+        let text = key.text;
+        if entries.contains_key(&text) {
+            return Err(de::Error::custom(format!("the key {text:?} is there twice")));
         }
+        entries.insert(text, value);
         next = map.next_key()?;
     }
     Ok(entries)
 }
 
 /// A map as it stands, within `$map`: its keys are no tags.
-struct PlainMap(BTreeMap<String, Value>);
+struct PlainMap(ValueSeed);
 
-impl<'de> Deserialize<'de> for PlainMap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PlainVisitor;
+impl<'de> DeserializeSeed<'de> for PlainMap {
+    type Value = BTreeMap<String, Value>;
 
-        impl<'de> Visitor<'de> for PlainVisitor {
-            type Value = PlainMap;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map")
-            }
+impl<'de> Visitor<'de> for PlainMap {
+    type Value = BTreeMap<String, Value>;
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PlainMap, A::Error> {
-                take_entries(map, None, |_| true).map(PlainMap)
-            }
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
 
-        deserializer.deserialize_map(PlainVisitor)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        take_entries(map, None, self.0, |_| true)
     }
 }
