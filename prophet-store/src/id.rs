@@ -190,6 +190,16 @@ digest!(
     "conflict id"
 );
 
+impl Digest {
+    /// The first and the last 16 bytes.
+    pub(crate) const fn halves(&self) -> [[u8; 16]; 2] {
+        let (mut first, mut last) = ([0; 16], [0; 16]);
+        first.copy_from_slice(self.0.split_at(16).0);
+        last.copy_from_slice(self.0.split_at(16).1);
+        [first, last]
+    }
+}
+
 /// The place of a changeset among those that one replica authored: 1, 2, 3... without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(NonZeroU64);

@@ -3,7 +3,11 @@
 mod changeset;
 pub mod codec;
 mod conflict;
+mod environment;
+mod error;
+mod ext;
 mod id;
+mod integrate;
 pub mod limits;
 mod log;
 mod memory;
@@ -12,6 +16,7 @@ mod name_serde;
 mod query;
 mod record;
 mod register;
+mod replica;
 mod resolution;
 mod store;
 mod time;
@@ -19,11 +24,15 @@ mod typed;
 mod value;
 mod value_serde;
 mod vector;
+mod visible;
 
 pub use changeset::{
     Authored, Change, ChangeKind, Changeset, Header, InvalidChangeset, Kind, Payload,
     PropertyChange, Vote,
 };
+pub use environment::{Environment, SystemEnvironment};
+pub use error::{Error, Obstacle, Problem};
+pub use ext::{ReplicaStoreExt, Stored};
 pub use id::{
     CommitId, ConflictId, DatabaseId, Digest, ParseIdError, Position, RecordId, ReplicaId,
     Sequence, Version,
@@ -36,14 +45,19 @@ pub use query::{
 };
 pub use record::{Existence, RecordState};
 pub use register::{Register, RegisterName, Write};
+pub use replica::{
+    AsOf, Counts, Edit, Edited, HistoryChange, HistoryEntry, Joined, Record, RecordDiff,
+    RecordRules, RegisterDiff, Replica, ReplicaOptions, Settings, StepKind, Streamed,
+};
 pub use resolution::Resolution;
 pub use store::{
     Access, Action, Authorship, Capabilities, Commit, Direction, Durability, Facts, Head,
     HistoryScan, Identity, LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page,
-    PageBuilder, PageLimit, Read, RecordScan, ReplicaStore, ResolutionCursor, ResolutionScan, Sharing, Source,
-    StoreError, Verification,
+    PageBuilder, PageLimit, Read, RecordScan, ReplicaStore, ResolutionCursor, ResolutionScan,
+    Sharing, Source, StoreError, Verification,
 };
 pub use time::Timestamp;
 pub use typed::{Properties, TypedError, from_properties, from_value, to_value};
 pub use value::{NotFinite, Real, Value};
 pub use vector::{Gap, Tip, VersionVector};
+pub use visible::UncleanLog;

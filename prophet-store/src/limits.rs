@@ -26,7 +26,9 @@ pub const METADATA_VALUE_BYTES: u64 = 1 << 20;
 
 /// Something is larger than the format allows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} has {actual} {unit}, but at most {allowed} are allowed; make it smaller or split it")]
+#[error(
+    "{what} has {actual} {unit}, but at most {allowed} are allowed; make it smaller or split it"
+)]
 #[non_exhaustive]
 pub struct LimitExceeded {
     /// What is too large, for example `value of property "photo"`.

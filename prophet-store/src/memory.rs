@@ -185,9 +185,10 @@ impl Contents {
             return *id == commit.id();
         }
         !commit.entries().is_empty()
-            && commit.entries().iter().all(|entry| {
-                self.positions.get(&entry.changeset.digest()) == Some(&entry.position)
-            })
+            && commit
+                .entries()
+                .iter()
+                .all(|entry| self.positions.get(&entry.changeset.digest()) == Some(&entry.position))
     }
 
     fn apply(&mut self, commit: &Commit) -> Result<Head, StoreError> {

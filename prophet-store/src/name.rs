@@ -173,6 +173,13 @@ name!(
     empty: true
 );
 
+impl Creator {
+    /// Nobody in particular.
+    pub fn empty() -> Self {
+        Self("".into())
+    }
+}
+
 impl RecordType {
     /// Whether the type belongs to Prophet itself.
     pub fn is_reserved(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The resolution database: votes, found by the conflict they were cast on.
 
-use crate::changeset::Vote;
+use crate::changeset::{Changeset, Vote};
 use crate::id::{ConflictId, Digest, ReplicaId, Sequence};
 
 /// A vote as the resolution database keeps it, ordered by conflict and then changeset.
@@ -18,6 +18,17 @@ pub struct Resolution {
 }
 
 impl Resolution {
+    /// The votes that `changeset` carries, as the resolution database keeps them.
+    pub fn of(changeset: &Changeset) -> impl Iterator<Item = Self> {
+        let header = changeset.header();
+        changeset.payload().votes().iter().map(|vote| Self {
+            changeset: changeset.digest(),
+            voter: header.origin,
+            sequence: header.sequence,
+            vote: vote.clone(),
+        })
+    }
+
     /// The conflict voted on.
     pub fn conflict(&self) -> ConflictId {
         self.vote.conflict()

@@ -26,7 +26,9 @@ pub struct VersionVector {
 
 /// A changeset that does not follow anything seen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("changeset {sequence} of {origin} does not follow anything seen: its previous one is missing")]
+#[error(
+    "changeset {sequence} of {origin} does not follow anything seen: its previous one is missing"
+)]
 #[non_exhaustive]
 pub struct Gap {
     /// The replica that authored it.

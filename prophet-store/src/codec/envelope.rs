@@ -32,7 +32,9 @@ pub enum Content {
 #[non_exhaustive]
 pub enum DecodeError {
     /// Written by a newer version of Prophet; to be left untouched.
-    #[error("written by codec version {found}, but this program reads up to {supported}; use a newer one")]
+    #[error(
+        "written by codec version {found}, but this program reads up to {supported}; use a newer one"
+    )]
     #[non_exhaustive]
     Newer {
         /// The version found.

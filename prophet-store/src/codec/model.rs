@@ -258,9 +258,7 @@ pub(super) fn put_changeset(w: &mut Writer, changeset: &Changeset) {
     w.raw(changeset.payload_bytes());
 }
 
-pub(super) fn take_changeset(
-    r: &mut Reader<'_>,
-) -> std::result::Result<Changeset, DecodeError> {
+pub(super) fn take_changeset(r: &mut Reader<'_>) -> std::result::Result<Changeset, DecodeError> {
     let header = take_header(r)?;
     let payload = r.raw(header.payload_len)?.to_vec();
     Ok(Changeset::from_parts(header, payload)?)

@@ -144,14 +144,18 @@ impl<'a> Reader<'a> {
     pub(crate) fn u64(&mut self) -> Result<u64> {
         match self.integer::<u64>()? {
             (number, used) if used == varint_len(number) => Ok(number),
-            (number, used) => malformed(format!("the integer {number} is spread over {used} bytes")),
+            (number, used) => {
+                malformed(format!("the integer {number} is spread over {used} bytes"))
+            }
         }
     }
 
     pub(crate) fn i64(&mut self) -> Result<i64> {
         match self.integer::<i64>()? {
             (number, used) if used == signed_varint_len(number) => Ok(number),
-            (number, used) => malformed(format!("the integer {number} is spread over {used} bytes")),
+            (number, used) => {
+                malformed(format!("the integer {number} is spread over {used} bytes"))
+            }
         }
     }
 

@@ -93,7 +93,10 @@ mod tests {
         assert_eq!(compare(&Value::Integer(1), &real(1.5)), Some(Ordering::Less));
         assert_eq!(compare(&Value::Integer(-1), &real(-1.5)), Some(Ordering::Greater));
         assert_eq!(compare(&Value::Integer(i64::MAX), &real(2f64.powi(63))), Some(Ordering::Less));
-        assert_eq!(compare(&Value::Integer(i64::MIN), &real(-(2f64.powi(63)))), Some(Ordering::Equal));
+        assert_eq!(
+            compare(&Value::Integer(i64::MIN), &real(-(2f64.powi(63)))),
+            Some(Ordering::Equal)
+        );
         assert_eq!(compare(&real(f64::MIN), &Value::Integer(i64::MIN)), Some(Ordering::Less));
     }
 

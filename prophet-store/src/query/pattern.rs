@@ -26,9 +26,11 @@ impl Pattern {
     /// # Errors
     /// What is not a regular expression, or would take more than a mebibyte compiled.
     pub fn new(text: &str) -> Result<Self, InvalidPattern> {
-        RegexBuilder::new(text).size_limit(1 << 20).build().map(Self).map_err(|error| {
-            InvalidPattern { given: text.to_owned(), why: error.to_string() }
-        })
+        RegexBuilder::new(text)
+            .size_limit(1 << 20)
+            .build()
+            .map(Self)
+            .map_err(|error| InvalidPattern { given: text.to_owned(), why: error.to_string() })
     }
 
     /// The text it was compiled from.

@@ -132,22 +132,20 @@ impl Predicate {
                 values.iter().any(|wanted| compare(found, wanted) == Some(Ordering::Equal))
             }),
             Self::Exists(property) => value(property).is_some(),
-            Self::Contains { property, value: wanted } => {
-                match (value(property), wanted) {
-                    (Some(Value::Text(text)), Value::Text(part)) => text.contains(part.as_str()),
-                    (Some(Value::Map(entries)), Value::Text(key)) => entries.contains_key(key),
-                    (Some(Value::List(items)), item) => {
-                        items.iter().any(|found| compare(found, item) == Some(Ordering::Equal))
-                    }
-                    _ => false,
+            Self::Contains { property, value: wanted } => match (value(property), wanted) {
+                (Some(Value::Text(text)), Value::Text(part)) => text.contains(part.as_str()),
+                (Some(Value::Map(entries)), Value::Text(key)) => entries.contains_key(key),
+                (Some(Value::List(items)), item) => {
+                    items.iter().any(|found| compare(found, item) == Some(Ordering::Equal))
                 }
-            }
+                _ => false,
+            },
             Self::StartsWith { property, prefix } => value(property)
                 .and_then(Value::as_text)
                 .is_some_and(|text| text.starts_with(prefix.as_str())),
-            Self::Matches { property, pattern } => value(property)
-                .and_then(Value::as_text)
-                .is_some_and(|text| pattern.is_match(text)),
+            Self::Matches { property, pattern } => {
+                value(property).and_then(Value::as_text).is_some_and(|text| pattern.is_match(text))
+            }
             Self::And(all) => all.iter().all(|predicate| predicate.holds(value)),
             Self::Or(any) => any.iter().any(|predicate| predicate.holds(value)),
             Self::Not(predicate) => !predicate.holds(value),

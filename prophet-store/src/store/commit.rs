@@ -141,6 +141,17 @@ impl Commit {
         Ok(self)
     }
 
+    /// Takes in what `next`, built to follow this one, does. The caller has seen to the limits.
+    pub(crate) fn absorb(&mut self, next: &Self) {
+        self.entries.extend(next.entries.iter().cloned());
+        let records = next.records.iter().map(|(key, state)| (key.clone(), state.clone()));
+        self.records.extend(records);
+        self.resolutions.extend(next.resolutions.iter().cloned());
+        let metadata = next.metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.metadata.extend(metadata);
+        self.size = self.size.saturating_add(next.size);
+    }
+
     fn grow(&mut self, by: u64) -> Result<(), LimitExceeded> {
         let size = self.size.saturating_add(by);
         limits::check(|| "a commit".into(), "bytes", limits::COMMIT_BYTES, size)?;
@@ -202,7 +213,9 @@ impl Commit {
         for entry in &self.entries {
             let digest = entry.changeset.digest();
             if !seen.insert(digest) {
-                return Err(StoreError::invalid_commit(format!("changeset {digest} is in it twice")));
+                return Err(StoreError::invalid_commit(format!(
+                    "changeset {digest} is in it twice"
+                )));
             }
         }
         Ok(())

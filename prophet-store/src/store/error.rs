@@ -34,7 +34,9 @@ pub enum Action {
 #[non_exhaustive]
 pub enum StoreError {
     /// Somebody else committed first. Nothing was applied.
-    #[error("the commit is based on {base}, but the replica is at {head}; read again and commit on that")]
+    #[error(
+        "the commit is based on {base}, but the replica is at {head}; read again and commit on that"
+    )]
     #[non_exhaustive]
     StaleBase {
         /// What the commit was based on.
@@ -95,7 +97,9 @@ pub enum StoreError {
         why: String,
     },
     /// Written in a newer format. It was left untouched.
-    #[error("{place} has format {found}, but this program reads up to {supported}; use a newer one")]
+    #[error(
+        "{place} has format {found}, but this program reads up to {supported}; use a newer one"
+    )]
     #[non_exhaustive]
     NewerFormat {
         /// What was opened.

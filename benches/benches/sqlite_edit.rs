@@ -1,0 +1,191 @@
+//! One durable edit of one property, on SQLite, beside its floors.
+//!
+//! - `floor, one row`: bare rusqlite appends the bytes of the log entry and replaces the bytes of
+//!   the record, in two tables without any index, and commits. Less cannot be done durably.
+//! - `floor, same rows`: bare rusqlite writes the very rows that Prophet writes, into the same
+//!   tables with the same indexes, and commits.
+//!
+//! All three hand the work over to a worker thread and wait for its answer, as an async API over a
+//! blocking engine has to, all use WAL and `synchronous=FULL`, and all run in turns.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a bench measures time and stops at the first surprise"
+)]
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use backend_sqlite::SqliteStore;
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures_channel::oneshot;
+use futures_lite::StreamExt as _;
+use futures_lite::future::block_on;
+use prophet_store::{
+    Direction, Identity, Properties, RecordKey, Replica, ReplicaStore as _, Value, codec,
+};
+use rusqlite::{Connection, params};
+
+const RECORDS: usize = 1_000;
+
+/// A worker thread that owns a connection and runs one statement list a job.
+struct Floor {
+    jobs: mpsc::Sender<(u64, oneshot::Sender<()>)>,
+    done: u64,
+}
+
+impl Floor {
+    fn new(mut job: impl FnMut(u64) + Send + 'static) -> Self {
+        let (jobs, received) = mpsc::channel::<(u64, oneshot::Sender<()>)>();
+        std::thread::spawn(move || {
+            while let Ok((number, reply)) = received.recv() {
+                job(number);
+                let _ = reply.send(());
+            }
+        });
+        Self { jobs, done: 0 }
+    }
+
+    fn edit(&mut self) {
+        self.done += 1;
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send((self.done, reply)).unwrap();
+        block_on(answer).unwrap();
+    }
+}
+
+fn connect(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.pragma_update(None, "journal_mode", "wal").unwrap();
+    connection.pragma_update(None, "synchronous", "full").unwrap();
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
+    connection
+}
+
+struct Subject {
+    replica: Replica,
+    keys: Vec<RecordKey>,
+    edits: i64,
+}
+
+impl Subject {
+    fn new(path: &Path) -> Self {
+        let store = SqliteStore::create(path, Identity::new_database().unwrap()).unwrap();
+        let replica = block_on(Replica::open(store)).unwrap();
+        let edited = block_on(replica.edit(|edit| async move {
+            let mut keys = Vec::new();
+            for _ in 0..RECORDS {
+                let properties = Properties::new()
+                    .with("title", "a bug that somebody has found")?
+                    .with("status", "open")?
+                    .with("count", 0)?;
+                keys.push(edit.create("bug", properties).await?);
+            }
+            Ok(keys)
+        }));
+        Self { replica, keys: edited.unwrap().value, edits: 0 }
+    }
+
+    fn edit(&mut self) {
+        self.edits += 1;
+        // Records in an order that is neither sequential nor always the same few.
+        let key = &self.keys[(self.edits as usize * 7_919) % RECORDS];
+        let properties = Properties::new().with("count", Value::from(self.edits)).unwrap();
+        block_on(self.replica.update(key, properties)).unwrap().unwrap();
+    }
+
+    /// The bytes that one edit appends to the log and puts in the place of the record.
+    fn bytes(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut log = self.replica.log(None, Direction::Backward);
+        let entry = block_on(log.next()).unwrap().unwrap();
+        let key = entry.changeset.changes()[0].record.clone();
+        let read = block_on(self.replica.store().get_records(&[key])).unwrap();
+        (codec::encode_entry(&entry), codec::encode_record(read.value[0].as_ref().unwrap()))
+    }
+}
+
+fn one_row(path: &Path, (entry, state): (Vec<u8>, Vec<u8>)) -> Floor {
+    let connection = connect(path);
+    connection
+        .execute_batch(
+            "CREATE TABLE log(position INTEGER PRIMARY KEY, entry BLOB);
+             CREATE TABLE record(id INTEGER PRIMARY KEY, state BLOB);",
+        )
+        .unwrap();
+    for id in 0..RECORDS as u64 {
+        connection
+            .execute("INSERT INTO record VALUES (?1, ?2)", params![id.cast_signed(), state])
+            .unwrap();
+    }
+    Floor::new(move |number| {
+        let id = (number * 7_919 % RECORDS as u64).cast_signed();
+        connection.prepare_cached("BEGIN IMMEDIATE").unwrap().execute([]).unwrap();
+        connection
+            .prepare_cached("INSERT INTO log VALUES (?1, ?2)")
+            .unwrap()
+            .execute(params![number.cast_signed(), entry])
+            .unwrap();
+        connection
+            .prepare_cached("UPDATE record SET state = ?2 WHERE id = ?1")
+            .unwrap()
+            .execute(params![id, state])
+            .unwrap();
+        connection.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
+    })
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn edits(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut subject = Subject::new(&directory.path().join("prophet.db"));
+    subject.edit();
+    let floor = one_row(&directory.path().join("one.db"), subject.bytes());
+    let runs = RefCell::new((subject, floor, [Vec::new(), Vec::new()]));
+    let names = ["floor, one row", "prophet"];
+
+    let mut group = criterion.benchmark_group("single durable edit, sqlite");
+    for (wanted, name) in names.iter().enumerate() {
+        group.bench_function(*name, |bencher| {
+            bencher.iter_custom(|count| {
+                let (subject, floor, times) = &mut *runs.borrow_mut();
+                let mut total = Duration::ZERO;
+                for _ in 0..count {
+                    for (index, times) in times.iter_mut().enumerate() {
+                        let started = Instant::now();
+                        match index {
+                            0 => floor.edit(),
+                            _ => subject.edit(),
+                        }
+                        let time = started.elapsed();
+                        times.push(time);
+                        if index == wanted {
+                            total += time;
+                        }
+                    }
+                }
+                total
+            });
+        });
+    }
+    group.finish();
+
+    let (_, _, times) = &mut *runs.borrow_mut();
+    let [floor, prophet] = times;
+    let (floor, prophet) = (median(floor), median(prophet));
+    println!(
+        "single durable edit, sqlite: {prophet:?} (median); {:.2}x of the floor, one row, {floor:?}",
+        prophet.as_secs_f64() / floor.as_secs_f64()
+    );
+}
+
+criterion_group!(benches, edits);
+criterion_main!(benches);

@@ -1,0 +1,131 @@
+//! Time travel: the replica as it was at an earlier position of its log.
+
+use futures_lite::{StreamExt as _, stream};
+
+use crate::error::Error;
+use crate::ext::ReplicaStoreExt as _;
+use crate::id::Position;
+use crate::name::RecordKey;
+use crate::query::Query;
+use crate::record::{Existence, RecordState};
+use crate::replica::find::select;
+use crate::replica::{Record, Replica, Streamed};
+use crate::store::{Direction, HistoryScan, PageLimit, RecordScan, ReplicaStore};
+use crate::visible::Visible;
+
+/// A replica as it was once the entry at a position of its log had been integrated; at
+/// [`Position::ZERO`], as it was when it was created.
+///
+/// What is read is walked back from the present through the histories of the records, so it costs
+/// as much as has happened to them since, and nothing for those that nothing happened to.
+#[derive(Debug, Clone)]
+pub struct AsOf {
+    replica: Replica,
+    position: Position,
+}
+
+impl Replica {
+    /// The replica as it was at `position`.
+    ///
+    /// # Errors
+    /// A position beyond the end of the log; what the store says.
+    pub async fn as_of(&self, position: Position) -> Result<AsOf, Error> {
+        let last = self.head().await?.position;
+        if position > last {
+            return Err(Error::NoSuchPosition { position, last });
+        }
+        Ok(AsOf { replica: self.clone(), position })
+    }
+}
+
+impl AsOf {
+    /// The position.
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The record as it was, unless there was none or it was deleted then.
+    ///
+    /// # Errors
+    /// What the store says; a log that does not fit its records.
+    pub async fn get(&self, key: &RecordKey) -> Result<Option<Record>, Error> {
+        let store = &*self.replica.inner.store;
+        let read = store.get_records(std::slice::from_ref(key)).await?;
+        match read.value.into_iter().next().flatten() {
+            Some(state) => walk_back(store, &state, self.position).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The records that satisfied `query` then, in its order, as a stream.
+    pub fn find(&self, query: &Query) -> Streamed<'_, Record> {
+        self.find_where(query, |_| true)
+    }
+
+    /// As [`find`](Self::find), of those of which `accept` is true too.
+    pub fn find_where(
+        &self,
+        query: &Query,
+        accept: impl Fn(&Record) -> bool + Send + Sync + 'static,
+    ) -> Streamed<'_, Record> {
+        let store = &*self.replica.inner.store;
+        let scan =
+            RecordScan { record_type: Some(query.record_type().clone()), ..RecordScan::default() };
+        let records =
+            stream::try_unfold(store.stream_records(scan), move |mut states| async move {
+                while let Some(state) = states.next().await {
+                    if let Some(record) = walk_back(store, &state?, self.position).await? {
+                        return Ok(Some((record, states)));
+                    }
+                }
+                Ok(None)
+            });
+        select(query.clone(), Box::pin(records), accept)
+    }
+
+    /// How many records satisfied `query` then, whatever its limit.
+    ///
+    /// # Errors
+    /// What the store says; a log that does not fit its records.
+    pub async fn count(&self, query: &Query) -> Result<u64, Error> {
+        let all = Query::of(query.record_type())?.filter(query.predicate().clone());
+        let mut found = self.find(&all);
+        let mut count = 0;
+        while let Some(record) = found.next().await {
+            record?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// The record that `state` is now, as it was at `position`.
+async fn walk_back(
+    store: &dyn ReplicaStore,
+    state: &RecordState,
+    position: Position,
+) -> Result<Option<Record>, Error> {
+    let mut visible = Visible::of(state);
+    let mut changed = state.changed();
+    if changed > position {
+        let scan = HistoryScan {
+            record: state.key().clone(),
+            // Entries that came after the state was read are not part of it.
+            after: Some(changed.next()),
+            direction: Direction::Backward,
+            limit: PageLimit::default(),
+        };
+        let mut history = store.stream_history(scan);
+        changed = Position::ZERO;
+        while let Some(entry) = history.next().await {
+            let entry = entry?;
+            if entry.position <= position {
+                changed = entry.position;
+                break;
+            }
+            visible.backward(&entry, state.key())?;
+        }
+    }
+    Ok((visible.existence == Existence::Alive)
+        .then(|| Record::new(state.key().clone(), changed, visible.properties)))
+}

@@ -1,0 +1,167 @@
+//! One record within a changeset in the making.
+
+use std::collections::BTreeSet;
+
+use crate::changeset::{Change, ChangeKind, PropertyChange};
+use crate::id::Digest;
+use crate::name::PropertyName;
+use crate::record::{Existence, RecordState};
+use crate::register::Register;
+use crate::typed::Properties;
+use crate::value::Value;
+use crate::visible::Visible;
+
+/// What an edit has made of a record so far. Only what it comes to in the end is written: a
+/// changeset holds at most one change of a record.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    before: RecordState,
+    now: Visible,
+    /// Properties that were set, be it to what they were: on a contested one that is a write.
+    named: BTreeSet<PropertyName>,
+    /// Whether the record was created within this changeset, from nothing.
+    created: bool,
+}
+
+impl Pending {
+    pub(super) fn new(before: RecordState) -> Self {
+        let now = Visible::of(&before);
+        Self { before, now, named: BTreeSet::new(), created: false }
+    }
+
+    pub(super) const fn before(&self) -> &RecordState {
+        &self.before
+    }
+
+    pub(super) fn into_before(self) -> RecordState {
+        self.before
+    }
+
+    pub(super) const fn now(&self) -> &Visible {
+        &self.now
+    }
+
+    pub(super) const fn is_created(&self) -> bool {
+        self.created
+    }
+
+    pub(super) fn is_named(&self, name: &PropertyName) -> bool {
+        self.named.contains(name)
+    }
+
+    pub(super) fn create(&mut self, properties: &Properties) {
+        self.now = Visible { existence: Existence::Alive, ..Visible::NEVER };
+        self.created = true;
+        self.set(properties);
+    }
+
+    pub(super) fn set(&mut self, properties: &Properties) {
+        for (name, value) in properties.iter() {
+            self.named.insert(name.clone());
+            match value {
+                Some(value) => self.now.properties.insert(name.clone(), value.clone()),
+                None => self.now.properties.remove(name),
+            };
+        }
+    }
+
+    /// Puts a value in the place of one that was set, as its canonical form.
+    pub(super) fn replace(&mut self, name: &PropertyName, value: Value) {
+        self.named.insert(name.clone());
+        self.now.properties.insert(name.clone(), value);
+    }
+
+    pub(super) fn delete(&mut self) {
+        self.created = false;
+        self.named.clear();
+        let existence = match self.before.existence() {
+            Existence::Never => Existence::Never,
+            Existence::Alive | Existence::Deleted => Existence::Deleted,
+        };
+        self.now = Visible { existence, ..Visible::NEVER };
+    }
+
+    /// Brings a deleted record back with what its registers hold.
+    pub(super) fn undelete(&mut self) {
+        let registers = self.before.properties().iter();
+        let properties = registers
+            .filter_map(|(name, register)| Some((name.clone(), register.visible()?.clone())))
+            .collect();
+        self.now = Visible { existence: Existence::Alive, properties };
+    }
+
+    /// What it comes to, if to anything.
+    pub(super) fn change(&self) -> Option<Change> {
+        let kind = match (self.before.existence(), self.now.existence) {
+            (Existence::Never, Existence::Alive) => ChangeKind::Create,
+            (Existence::Deleted, Existence::Alive) if self.created => ChangeKind::Recreate,
+            (Existence::Deleted, Existence::Alive) => ChangeKind::Undelete,
+            (Existence::Alive, Existence::Alive) => ChangeKind::Update,
+            (Existence::Alive, _) => ChangeKind::Delete,
+            (Existence::Never | Existence::Deleted, _) => return None,
+        };
+        let properties = match kind {
+            ChangeKind::Delete => self.hidden(),
+            _ => self.written(kind),
+        };
+        if kind == ChangeKind::Update && properties.is_empty() {
+            return None;
+        }
+        let record = self.before.key().clone();
+        Some(Change { record, kind, supersedes: self.superseded_existence(kind), properties })
+    }
+
+    /// The writes of existence that are superseded. An update or a delete leaves a concurrent
+    /// deletion as it is: only bringing the record back overrules that.
+    fn superseded_existence(&self, kind: ChangeKind) -> Vec<Digest> {
+        let register = self.before.existence_register();
+        match kind {
+            ChangeKind::Create | ChangeKind::Recreate | ChangeKind::Undelete => register.frontier(),
+            ChangeKind::Update | ChangeKind::Delete => {
+                let alive = Existence::Alive.value();
+                let writes = register.writes().iter().filter(|write| write.value == alive);
+                writes.map(|write| write.changeset).collect()
+            }
+        }
+    }
+
+    fn hidden(&self) -> Vec<PropertyChange> {
+        let hide = |(name, value): (PropertyName, Value)| PropertyChange {
+            name,
+            old: Some(value),
+            new: None,
+            supersedes: Vec::new(),
+        };
+        self.before.visible().into_iter().map(hide).collect()
+    }
+
+    fn written(&self, kind: ChangeKind) -> Vec<PropertyChange> {
+        let registers = self.before.properties();
+        let names: BTreeSet<_> = registers.keys().chain(self.now.properties.keys()).collect();
+        let empty = Register::default();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let register = registers.get(name).unwrap_or(&empty);
+                let new = self.now.properties.get(name);
+                let written = match kind {
+                    ChangeKind::Create | ChangeKind::Recreate => true,
+                    _ => {
+                        register.visible() != new
+                            || (register.is_contested() && self.named.contains(name))
+                    }
+                };
+                let old = match kind {
+                    ChangeKind::Update => register.visible().cloned(),
+                    _ => None,
+                };
+                written.then(|| PropertyChange {
+                    name: name.clone(),
+                    old,
+                    new: new.cloned(),
+                    supersedes: register.frontier(),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! Records as an app sees them.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::id::{Position, RecordId};
+use crate::name::{PropertyName, RecordKey, RecordType};
+use crate::record::{Existence, RecordState};
+use crate::typed;
+use crate::value::Value;
+
+/// What is visible of a record that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    key: RecordKey,
+    changed: Position,
+    properties: BTreeMap<PropertyName, Value>,
+}
+
+impl Record {
+    pub(crate) fn of(state: &RecordState) -> Option<Self> {
+        (state.existence() == Existence::Alive).then(|| Self {
+            key: state.key().clone(),
+            changed: state.changed(),
+            properties: state.visible(),
+        })
+    }
+
+    pub(super) const fn new(
+        key: RecordKey,
+        changed: Position,
+        properties: BTreeMap<PropertyName, Value>,
+    ) -> Self {
+        Self { key, changed, properties }
+    }
+
+    /// Its type and id.
+    pub const fn key(&self) -> &RecordKey {
+        &self.key
+    }
+
+    /// Its type.
+    pub const fn record_type(&self) -> &RecordType {
+        self.key.record_type()
+    }
+
+    /// Its id within its type.
+    pub const fn id(&self) -> RecordId {
+        self.key.id()
+    }
+
+    /// The position of the last log entry that touched it here.
+    pub const fn changed(&self) -> Position {
+        self.changed
+    }
+
+    /// The value of a property; `None` if it does not have it.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.properties.get(name)
+    }
+
+    /// Its properties, in order of their names.
+    pub const fn properties(&self) -> &BTreeMap<PropertyName, Value> {
+        &self.properties
+    }
+
+    /// The record as any deserialisable struct or map.
+    ///
+    /// # Errors
+    /// What does not fit, with the path to it.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        Ok(typed::from_properties(self.properties.iter())?)
+    }
+}

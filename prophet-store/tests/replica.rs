@@ -1,0 +1,846 @@
+//! What an app author relies on, each rule by its name.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_lite::future::{block_on, poll_once};
+use futures_lite::{FutureExt as _, StreamExt as _};
+use prophet_store::*;
+use serde::{Deserialize, Serialize};
+
+fn identity() -> Identity {
+    Identity { database: DatabaseId::from_bytes([1; 16]), replica: ReplicaId::from_bytes([2; 16]) }
+}
+
+/// Time that stands still unless moved, and chance that counts.
+#[derive(Debug, Default)]
+struct Still {
+    now: AtomicU64,
+    drawn: AtomicU64,
+}
+
+impl Environment for Still {
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> std::io::Result<()> {
+        let drawn = self.drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        for (byte, drawn) in bytes.iter_mut().rev().zip(drawn.iter().rev()) {
+            *byte = *drawn;
+        }
+        Ok(())
+    }
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        // Time does not pass, but others get their turn.
+        Box::pin(futures_lite::future::yield_now())
+    }
+}
+
+fn replica() -> Replica {
+    let options = Replica::options().environment(Still::default());
+    block_on(options.open(MemoryStore::new(identity()))).unwrap()
+}
+
+fn properties<const N: usize>(pairs: [(&str, Value); N]) -> Properties {
+    Properties::try_from(pairs).unwrap()
+}
+
+fn name(text: &str) -> Properties {
+    properties([("name", Value::from(text))])
+}
+
+async fn names(found: Streamed<'_, Record>) -> Vec<String> {
+    found
+        .map(|record| record.unwrap().get("name").and_then(Value::as_text).unwrap().to_owned())
+        .collect()
+        .await
+}
+
+async fn history(replica: &Replica, key: &RecordKey) -> Vec<String> {
+    replica
+        .history(key, Direction::Forward)
+        .map(|entry| {
+            let changes = entry.unwrap().changes;
+            changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        })
+        .collect()
+        .await
+}
+
+#[test]
+fn a_record_is_created_read_updated_and_deleted() {
+    block_on(async {
+        let replica = replica();
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        assert_eq!(replica.get(&key).await.unwrap().unwrap().get("name"), Some(&"Ada".into()));
+        replica.update(&key, properties([("age", 36.into())])).await.unwrap();
+        let record = replica.get(&key).await.unwrap().unwrap();
+        assert_eq!(record.properties().len(), 2);
+        assert_eq!(record.changed(), Position::new(2));
+        replica.delete(&key).await.unwrap();
+        assert_eq!(replica.get(&key).await.unwrap(), None);
+        assert_eq!(
+            history(&replica, &key).await,
+            [
+                "created, name: \"Ada\"",
+                "age: 36",
+                "deleted, age: 36 removed, name: \"Ada\" removed"
+            ]
+        );
+    });
+}
+
+#[test]
+fn typed_records_go_there_and_back() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Person {
+        name: String,
+        age: Option<u32>,
+        tags: Vec<String>,
+    }
+    block_on(async {
+        let replica = replica();
+        let mut ada = Person { name: "Ada".into(), age: Some(36), tags: vec!["maths".into()] };
+        let key = replica.create_from("person", &ada).await.unwrap();
+        let record = replica.get(&key).await.unwrap().unwrap();
+        assert_eq!(record.to::<Person>().unwrap(), ada);
+        ada.age = None;
+        replica.update_from(&key, &ada).await.unwrap();
+        let record = replica.get(&key).await.unwrap().unwrap();
+        assert_eq!(record.get("age"), None, "a field that is None removes its property");
+        assert_eq!(record.to::<Person>().unwrap(), ada);
+    });
+}
+
+#[test]
+fn an_update_that_changes_nothing_makes_no_changeset() {
+    block_on(async {
+        let replica = replica();
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        let before = replica.head().await.unwrap();
+        assert_eq!(replica.update(&key, name("Ada")).await.unwrap(), None);
+        assert_eq!(replica.head().await.unwrap(), before);
+    });
+}
+
+#[test]
+fn what_is_not_there_is_named_in_the_error() {
+    block_on(async {
+        let replica = replica();
+        let missing =
+            RecordKey::new(RecordType::new("person").unwrap(), RecordId::from_bytes([9; 16]));
+        let error = replica.update(&missing, name("x")).await.unwrap_err();
+        assert!(error.to_string().contains(&missing.to_string()), "{error}");
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        replica.delete(&key).await.unwrap();
+        let error = replica.delete(&key).await.unwrap_err();
+        assert!(error.to_string().contains("undelete"), "{error}");
+        let error = replica.create("_setting", name("x")).await.unwrap_err();
+        assert!(matches!(error, Error::ReservedType { .. }), "{error}");
+        let error = replica.as_of(Position::new(99)).await.unwrap_err();
+        assert!(error.to_string().contains("ends at 2"), "{error}");
+        let error = replica.by_luid(7).await.unwrap_err();
+        assert!(matches!(error, Error::NoSuchLuid { luid: 7, .. }), "{error}");
+        let error = replica.undo(Digest::from_bytes([1; 32])).await.unwrap_err();
+        assert!(matches!(error, Error::NoSuchChangeset { .. }), "{error}");
+    });
+}
+
+#[test]
+fn several_records_change_in_one_changeset_or_not_at_all() {
+    block_on(async {
+        let replica = replica();
+        let edited = replica
+            .edit(|edit| async move {
+                let one = edit.create("person", name("One")).await?;
+                let two = edit.create("person", name("Two")).await?;
+                edit.update(&one, properties([("friend", (&two).into())])).await?;
+                Ok(one)
+            })
+            .await
+            .unwrap();
+        assert_eq!(edited.changesets.len(), 1);
+        let entry = replica.changeset(edited.changeset().unwrap()).await.unwrap();
+        assert_eq!(entry.changeset.changes().len(), 2, "one change for each record");
+
+        let head = replica.head().await.unwrap();
+        let failed = replica
+            .edit(|edit| async move {
+                edit.create("person", name("Three")).await?;
+                Err::<(), _>(Error::app("changed my mind"))
+            })
+            .await;
+        assert_eq!(failed.unwrap_err().to_string(), "changed my mind");
+        assert_eq!(replica.head().await.unwrap(), head);
+    });
+}
+
+#[test]
+fn an_edit_sees_what_it_has_done_itself() {
+    block_on(async {
+        let replica = replica();
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        let edited = replica
+            .edit(|edit| {
+                let key = key.clone();
+                async move {
+                    edit.update(&key, name("Grace")).await?;
+                    let seen = edit.get(&key).await?.unwrap();
+                    edit.delete(&key).await?;
+                    let gone = edit.get(&key).await?;
+                    edit.undelete(&key).await?;
+                    Ok((seen.get("name").cloned(), gone))
+                }
+            })
+            .await
+            .unwrap();
+        assert_eq!(edited.value, (Some("Grace".into()), None));
+        assert_eq!(edited.changesets, [], "in the end nothing had changed");
+    });
+}
+
+#[test]
+fn creating_and_deleting_within_one_edit_comes_to_nothing() {
+    block_on(async {
+        let replica = replica();
+        let edited = replica
+            .edit(|edit| async move {
+                let key = edit.create("person", name("Ada")).await?;
+                edit.delete(&key).await
+            })
+            .await
+            .unwrap();
+        assert_eq!(edited.changesets, []);
+    });
+}
+
+#[test]
+fn many_changesets_share_one_commit() {
+    block_on(async {
+        let replica = replica();
+        let edited = replica
+            .edit(|edit| async move {
+                for (creator, time) in [("ada", 2_000), ("grace", 1_000)] {
+                    edit.begin_changeset(Creator::new(creator)?, Some(time))?;
+                    edit.create("note", name(creator)).await?;
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        assert_eq!(edited.changesets.len(), 2);
+        assert_eq!(replica.head().await.unwrap().version, Version::new(1));
+        let log: Vec<_> = replica.log(None, Direction::Forward).try_collect().await.unwrap();
+        let headers: Vec<_> = log
+            .iter()
+            .map(|entry: &LogEntry| entry.changeset.header())
+            .map(|header| (header.creator.as_str(), header.time.millis()))
+            .collect();
+        assert_eq!(headers, [("ada", 2_000), ("grace", 1_000)]);
+    });
+}
+
+#[test]
+fn an_edit_is_over_when_its_closure_is() {
+    block_on(async {
+        let replica = replica();
+        let kept = replica.edit(|edit| async move { Ok(edit) }).await.unwrap().value;
+        let late = kept.create("person", name("Late")).await;
+        assert!(matches!(late, Err(Error::EditOver)));
+    });
+}
+
+#[test]
+fn a_deleted_record_comes_back_as_it_was_or_anew() {
+    block_on(async {
+        let replica = replica();
+        let both = properties([("name", "Ada".into()), ("age", 36.into())]);
+        let key = replica.create("person", both).await.unwrap();
+        replica.delete(&key).await.unwrap();
+        replica.undelete(&key).await.unwrap();
+        assert_eq!(replica.get(&key).await.unwrap().unwrap().properties().len(), 2);
+        assert_eq!(
+            history(&replica, &key).await.last().unwrap(),
+            "undeleted, (settled) age: 36, (settled) name: \"Ada\""
+        );
+        replica.delete(&key).await.unwrap();
+        replica
+            .edit(|edit| {
+                let key = key.clone();
+                async move { edit.create_at(&key, name("Grace")).await }
+            })
+            .await
+            .unwrap();
+        let record = replica.get(&key).await.unwrap().unwrap();
+        assert_eq!(record.get("age"), None, "created anew, it has what it was given");
+    });
+}
+
+#[test]
+fn undo_takes_back_and_undoing_that_does_it_again() {
+    block_on(async {
+        let replica = replica();
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        let renamed = replica.update(&key, name("Grace")).await.unwrap().unwrap();
+        let undone = replica.undo(renamed).await.unwrap().unwrap();
+        assert_eq!(replica.get(&key).await.unwrap().unwrap().get("name"), Some(&"Ada".into()));
+        let entry = replica.changeset(undone).await.unwrap();
+        assert!(matches!(
+            entry.changeset.payload(),
+            Payload::Undo { undone, .. } if *undone == renamed
+        ));
+        replica.undo(undone).await.unwrap();
+        assert_eq!(replica.get(&key).await.unwrap().unwrap().get("name"), Some(&"Grace".into()));
+
+        let deleted = replica.delete(&key).await.unwrap().unwrap();
+        replica.undo(deleted).await.unwrap();
+        assert_eq!(replica.get(&key).await.unwrap().unwrap().get("name"), Some(&"Grace".into()));
+    });
+}
+
+#[test]
+fn undo_refuses_where_a_later_edit_would_be_lost() {
+    block_on(async {
+        let replica = replica();
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        let created = replica.log(None, Direction::Forward).next().await.unwrap().unwrap();
+        let renamed = replica.update(&key, name("Grace")).await.unwrap().unwrap();
+        replica.update(&key, properties([("age", 36.into())])).await.unwrap();
+        replica.undo(renamed).await.expect("nobody wrote the name since");
+        let error = replica.undo(renamed).await.unwrap_err();
+        assert!(error.to_string().contains("property \"name\""), "{error}");
+        let error = replica.undo(created.changeset.digest()).await.unwrap_err();
+        assert!(error.to_string().contains("existence"), "{error}");
+        let head = replica.head().await.unwrap();
+        assert_eq!(head.position, Position::new(4), "what was refused wrote nothing");
+        let aged = replica.update(&key, properties([("age", 37.into())])).await.unwrap().unwrap();
+        replica.delete(&key).await.unwrap();
+        let error = replica.undo(aged).await.unwrap_err();
+        assert!(error.to_string().contains("deleted since"), "{error}");
+    });
+}
+
+#[test]
+fn the_past_can_be_read_record_by_record_and_found() {
+    block_on(async {
+        let replica = replica();
+        let ada = replica.create("person", name("Ada")).await.unwrap();
+        let bob = replica.create("person", name("Bob")).await.unwrap();
+        replica.update(&ada, name("Augusta")).await.unwrap();
+        replica.delete(&bob).await.unwrap();
+        let people = Query::of("person").unwrap().order_by("name", Direction::Forward).unwrap();
+        let then = replica.as_of(Position::new(2)).await.unwrap();
+        assert_eq!(names(then.find(&people)).await, ["Ada", "Bob"]);
+        assert_eq!(then.count(&people).await.unwrap(), 2);
+        assert_eq!(then.get(&ada).await.unwrap().unwrap().changed(), Position::new(1));
+        let start = replica.as_of(Position::ZERO).await.unwrap();
+        assert_eq!(start.get(&ada).await.unwrap(), None);
+        assert_eq!(names(replica.find(&people)).await, ["Augusta"]);
+    });
+}
+
+#[test]
+fn diff_names_what_differs_in_either_direction() {
+    block_on(async {
+        let replica = replica();
+        let ada = replica.create("person", name("Ada")).await.unwrap();
+        replica.update(&ada, name("Grace")).await.unwrap();
+        replica.update(&ada, name("Ada")).await.unwrap();
+        replica.update(&ada, properties([("age", 36.into())])).await.unwrap();
+        let (one, four) = (Position::new(1), Position::new(4));
+        let diff = replica.diff(one, four).await.unwrap();
+        assert_eq!(diff.len(), 1);
+        assert_eq!(diff[0].registers.len(), 1, "the name came back to what it was: {diff:?}");
+        assert_eq!(diff[0].registers[0].new, Some(36.into()));
+        let back = replica.diff(four, one).await.unwrap();
+        assert_eq!(back[0].registers[0].old, Some(36.into()));
+        assert_eq!(replica.diff(four, four).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn queries_filter_order_limit_and_go_on() {
+    block_on(async {
+        let replica = replica();
+        for (text, age) in [("d", 3), ("a", 1), ("c", 1), ("b", 2)] {
+            let person = properties([("name", text.into()), ("age", age.into())]);
+            replica.create("person", person).await.unwrap();
+        }
+        replica.create("person", name("e")).await.unwrap();
+        replica.create("animal", name("z")).await.unwrap();
+        let by_age = Query::of("person")
+            .unwrap()
+            .order_by("age", Direction::Backward)
+            .unwrap()
+            .order_by("name", Direction::Forward)
+            .unwrap();
+        assert_eq!(names(replica.find(&by_age)).await, ["e", "d", "b", "a", "c"]);
+        let first = by_age.clone().limit(2);
+        let page: Vec<Record> = replica.find(&first).try_collect().await.unwrap();
+        let rest = first.clone().limit(9).after(Replica::cursor(&first, &page[1]));
+        assert_eq!(names(replica.find(&rest)).await, ["b", "a", "c"]);
+        let young = Query::of("person").unwrap().filter(property("age").unwrap().lt(3));
+        assert_eq!(replica.count(&young).await.unwrap(), 3);
+        let odd = replica.find_where(&young, |record| record.get("name") != Some(&"a".into()));
+        assert_eq!(odd.collect::<Vec<_>>().await.len(), 2);
+        let counts = replica.record_types().await.unwrap();
+        let counts: Vec<_> = counts.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        assert_eq!(counts, [("animal", 1), ("person", 5)]);
+    });
+}
+
+#[test]
+fn references_are_followed_one_by_one_backwards_and_joined() {
+    block_on(async {
+        let replica = replica();
+        let bug = replica.create("bug", name("It fails")).await.unwrap();
+        for text in ["first", "second"] {
+            let comment = properties([("name", text.into()), ("bug", (&bug).into())]);
+            replica.create("comment", comment).await.unwrap();
+        }
+        replica.create("comment", name("about nothing")).await.unwrap();
+        let comments = replica.referring("comment", "bug", &bug).unwrap();
+        assert_eq!(names(comments).await, ["first", "second"]);
+        let query = Query::of("comment").unwrap();
+        let joined: Vec<Joined> = replica.join(&query, "bug").unwrap().try_collect().await.unwrap();
+        let bugs: Vec<_> = joined.iter().map(|(_, bug)| bug.is_some()).collect();
+        assert_eq!(bugs, [true, true, false]);
+        let followed = replica.follow(&joined[0].0, "bug").await.unwrap().unwrap();
+        assert_eq!(followed.key(), &bug);
+    });
+}
+
+#[test]
+fn luids_are_short_stable_and_local() {
+    block_on(async {
+        let replica = replica();
+        let one = replica.create("person", name("One")).await.unwrap();
+        let two = replica.create("person", name("Two")).await.unwrap();
+        let log = replica.head().await.unwrap().position;
+        assert_eq!(replica.luids(std::slice::from_ref(&two)).await.unwrap(), [1]);
+        assert_eq!(
+            replica.luids(&[one.clone(), two.clone(), one.clone()]).await.unwrap(),
+            [2, 1, 2]
+        );
+        assert_eq!(replica.by_luid(2).await.unwrap(), one);
+        assert_eq!(replica.head().await.unwrap().position, log, "luids are not replicated");
+    });
+}
+
+#[test]
+fn settings_are_replicated_records_with_history() {
+    block_on(async {
+        let replica = replica();
+        let settings = replica.settings();
+        settings.set("title", "Bugs".into()).await.unwrap();
+        settings.set("title", "Our bugs".into()).await.unwrap();
+        settings.set("statuses", Value::List(vec!["new".into()])).await.unwrap();
+        assert_eq!(settings.get("title").await.unwrap(), Some("Our bugs".into()));
+        assert_eq!(settings.list().await.unwrap().len(), 2);
+        assert!(settings.remove("title").await.unwrap().is_some());
+        assert!(settings.remove("title").await.unwrap().is_none());
+        settings.set("title", "Again".into()).await.unwrap();
+        let key = settings.key("title").unwrap();
+        assert_eq!(history(&replica, &key).await.len(), 4);
+        assert_eq!(replica.record_types().await.unwrap().len(), 0, "they are Prophet's own");
+    });
+}
+
+#[test]
+fn rules_default_canonicalize_and_report_everything_at_once() {
+    block_on(async {
+        let needed =
+            |value: Option<&Value>| value.map(|_| ()).ok_or_else(|| "is needed".to_owned());
+        let rules = RecordRules::new()
+            .default("status", || "new".into())
+            .unwrap()
+            .canonicalize("name", |value| match value {
+                Value::Text(text) => text.trim().into(),
+                other => other.clone(),
+            })
+            .unwrap()
+            .validate("name", needed)
+            .unwrap()
+            .validate("age", needed)
+            .unwrap()
+            .validate_record(|record| match record.get("name") == record.get("nick") {
+                true => vec!["name and nick are the same".to_owned()],
+                false => Vec::new(),
+            });
+        let options = Replica::options().rules("person", rules).unwrap();
+        let replica = options.open(MemoryStore::new(identity())).await.unwrap();
+        let refused = replica
+            .edit(|edit| async move {
+                edit.create("person", Properties::new()).await?;
+                edit.create("person", name("Ada")).await?;
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        let Error::Rejected(problems) = &refused else { panic!("{refused}") };
+        assert_eq!(problems.len(), 4, "{refused}");
+        assert_eq!(replica.head().await.unwrap(), Head::EMPTY);
+        let person = properties([("name", "  Ada ".into()), ("age", 36.into())]);
+        let key = replica.create("person", person).await.unwrap();
+        let record = replica.get(&key).await.unwrap().unwrap();
+        assert_eq!(record.get("name"), Some(&"Ada".into()));
+        assert_eq!(record.get("status"), Some(&"new".into()));
+        replica.update(&key, Properties::new().absent("age").unwrap()).await.unwrap_err();
+    });
+}
+
+#[test]
+fn watch_gives_what_is_committed_here_and_elsewhere() {
+    block_on(async {
+        let store: Arc<dyn ReplicaStore> = Arc::new(MemoryStore::new(identity()));
+        let open = |drawn: u64| {
+            let environment = Still { drawn: drawn.into(), ..Still::default() };
+            Replica::options().environment(environment).open_shared(store.clone())
+        };
+        let (here, elsewhere) = (open(0).await.unwrap(), open(1_000).await.unwrap());
+        here.create("person", name("before")).await.unwrap();
+        let mut watched = here.watch(Position::ZERO, Duration::from_millis(1));
+        let mut next = async || watched.next().await.unwrap().unwrap().position.get();
+        assert_eq!(next().await, 1);
+        elsewhere.create("person", name("elsewhere")).await.unwrap();
+        assert_eq!(next().await, 2);
+        let waiting = async { next().await };
+        let writing = async {
+            here.create("person", name("here")).await.unwrap();
+        };
+        let (position, ()) = futures_lite::future::zip(waiting, writing).await;
+        assert_eq!(position, 3);
+    });
+}
+
+#[test]
+fn two_handles_on_one_store_take_turns_and_lose_nothing() {
+    block_on(async {
+        let store: Arc<dyn ReplicaStore> = Arc::new(MemoryStore::new(identity()));
+        let open = || Replica::options().open_shared(store.clone());
+        let (one, two) = (open().await.unwrap(), open().await.unwrap());
+        let key = one.create("counter", properties([("n", 0.into())])).await.unwrap();
+        let increment = async |replica: &Replica| {
+            let key = &key;
+            replica
+                .edit(|edit| async move {
+                    let n = edit.get(key).await?.unwrap().get("n").unwrap().as_integer().unwrap();
+                    edit.update(key, properties([("n", (n + 1).into())])).await
+                })
+                .await
+                .unwrap();
+        };
+        for _ in 0..20 {
+            increment(&one).await;
+            increment(&two).await;
+        }
+        let record = one.get(&key).await.unwrap().unwrap();
+        assert_eq!(record.get("n"), Some(&40.into()));
+        let report = store.audit().await.unwrap();
+        assert!(report.is_sound(), "{report:?}");
+        assert_eq!(report.entries, 41);
+    });
+}
+
+/// A store whose commits wait for a gate, fail as told, or lose their answer.
+#[derive(Debug)]
+struct Unreliable {
+    store: MemoryStore,
+    /// What the next commits do: apply or not, and then answer or not.
+    script: Mutex<Vec<(bool, bool)>>,
+    commits: AtomicU64,
+}
+
+impl Unreliable {
+    fn new(script: &[(bool, bool)]) -> Self {
+        let script = Mutex::new(script.iter().rev().copied().collect());
+        Self { store: MemoryStore::new(identity()), script, commits: AtomicU64::new(0) }
+    }
+}
+
+#[async_trait]
+impl ReplicaStore for Unreliable {
+    fn facts(&self) -> &Facts {
+        self.store.facts()
+    }
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.store.head().await
+    }
+    async fn get_records(
+        &self,
+        keys: &[RecordKey],
+    ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
+        self.store.get_records(keys).await
+    }
+    async fn scan_records(
+        &self,
+        scan: &RecordScan,
+    ) -> Result<Page<RecordState, RecordKey>, StoreError> {
+        self.store.scan_records(scan).await
+    }
+    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
+        self.store.scan_log(scan).await
+    }
+    async fn scan_history(
+        &self,
+        scan: &HistoryScan,
+    ) -> Result<Page<LogEntry, Position>, StoreError> {
+        self.store.scan_history(scan).await
+    }
+    async fn scan_origin(
+        &self,
+        scan: &OriginScan,
+    ) -> Result<Page<Authorship, OriginCursor>, StoreError> {
+        self.store.scan_origin(scan).await
+    }
+    async fn find_changesets(
+        &self,
+        digests: &[Digest],
+    ) -> Result<Read<Vec<Option<Position>>>, StoreError> {
+        self.store.find_changesets(digests).await
+    }
+    async fn scan_resolutions(
+        &self,
+        scan: &ResolutionScan,
+    ) -> Result<Page<Resolution, ResolutionCursor>, StoreError> {
+        self.store.scan_resolutions(scan).await
+    }
+    async fn get_metadata(
+        &self,
+        keys: &[MetadataKey],
+    ) -> Result<Read<Vec<Option<Vec<u8>>>>, StoreError> {
+        self.store.get_metadata(keys).await
+    }
+    async fn scan_metadata(
+        &self,
+        scan: &MetadataScan,
+    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>, StoreError> {
+        self.store.scan_metadata(scan).await
+    }
+    async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        // A commit takes a while: long enough for others to stage theirs, or for a drop.
+        futures_lite::future::yield_now().await;
+        let (applies, answers) = self.script.lock().unwrap().pop().unwrap_or((true, true));
+        let result = match applies {
+            true => Some(self.store.commit(commit).await),
+            false => None,
+        };
+        match (result, answers) {
+            (Some(result), true) => result,
+            (None, true) => Err(StoreError::full("here", None)),
+            (_, false) => Err(StoreError::outcome_unknown(commit.id(), "here", None)),
+        }
+    }
+    async fn verify(&self) -> Result<Verification, StoreError> {
+        self.store.verify().await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+async fn unreliable(script: &[(bool, bool)]) -> (Replica, Arc<Unreliable>) {
+    let store = Arc::new(Unreliable::new(script));
+    let options = Replica::options().environment(Still::default());
+    (options.open_shared(store.clone()).await.unwrap(), store)
+}
+
+#[test]
+fn edits_made_at_the_same_time_share_commits() {
+    block_on(async {
+        let (replica, store) = unreliable(&[]).await;
+        let edits: Vec<_> = (0..64)
+            .map(|n| {
+                let replica = replica.clone();
+                async move { replica.create("person", properties([("n", n.into())])).await.unwrap() }
+                    .boxed()
+            })
+            .collect();
+        let keys = join_all(edits).await;
+        assert_eq!(keys.len(), 64);
+        let commits = store.commits.load(Ordering::SeqCst);
+        assert!(commits <= 3, "64 edits took {commits} commits");
+        assert_eq!(replica.head().await.unwrap().position, Position::new(64));
+        assert!(store.audit().await.unwrap().is_sound());
+    });
+}
+
+async fn join_all<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
+    let mut done: BTreeMap<usize, T> = BTreeMap::new();
+    futures_lite::future::poll_fn(|context| {
+        for (index, future) in futures.iter_mut().enumerate() {
+            if !done.contains_key(&index)
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                done.insert(index, value);
+            }
+        }
+        if done.len() == futures.len() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    done.into_values().collect()
+}
+
+#[test]
+fn one_edit_of_a_group_that_fails_leaves_alone() {
+    block_on(async {
+        let (replica, _) = unreliable(&[]).await;
+        let edits: Vec<_> = (0..10)
+            .map(|n| {
+                let replica = replica.clone();
+                async move {
+                    replica
+                        .edit(|edit| async move {
+                            edit.create("person", properties([("n", n.into())])).await?;
+                            if n == 4 { Err(Error::app("not this one")) } else { Ok(()) }
+                        })
+                        .await
+                        .is_ok()
+                }
+                .boxed()
+            })
+            .collect();
+        let results = join_all(edits).await;
+        assert_eq!(results.iter().filter(|ok| **ok).count(), 9);
+        assert_eq!(replica.count(&Query::of("person").unwrap()).await.unwrap(), 9);
+    });
+}
+
+#[test]
+fn a_lost_answer_is_settled_by_sending_the_same_commit_again() {
+    block_on(async {
+        for applied in [true, false] {
+            let (replica, store) = unreliable(&[(applied, false)]).await;
+            replica.create("person", name("Ada")).await.unwrap();
+            assert_eq!(store.commits.load(Ordering::SeqCst), 2);
+            assert_eq!(replica.head().await.unwrap().position, Position::new(1), "once");
+        }
+    });
+}
+
+#[test]
+fn nothing_new_is_made_while_an_outcome_is_unknown() {
+    block_on(async {
+        // Five attempts for the first edit, five more when the second asks what became of it.
+        let script = [[(false, false); 5].as_slice(), &[(true, false); 5]].concat();
+        let (replica, store) = unreliable(&script).await;
+        let first = replica.create("person", name("Ada")).await.unwrap_err();
+        assert_eq!(first.as_store().unwrap().action(), Action::Reconcile);
+        let second = replica.create("person", name("Bob")).await.unwrap_err();
+        assert_eq!(second.as_store().unwrap().action(), Action::Reconcile);
+        replica.create("person", name("Eve")).await.unwrap();
+        let people = Query::of("person").unwrap();
+        assert_eq!(names(replica.find(&people)).await, ["Ada", "Eve"], "Bob was never made");
+        assert!(store.audit().await.unwrap().is_sound());
+    });
+}
+
+#[test]
+fn a_definite_failure_fails_the_edit_and_nothing_else() {
+    block_on(async {
+        let (replica, _) = unreliable(&[(false, true)]).await;
+        let error = replica.create("person", name("Ada")).await.unwrap_err();
+        assert!(error.to_string().contains("no room"), "{error}");
+        replica.create("person", name("Bob")).await.unwrap();
+        assert_eq!(names(replica.find(&Query::of("person").unwrap())).await, ["Bob"]);
+    });
+}
+
+#[test]
+fn an_edit_dropped_at_any_point_leaves_the_others_working() {
+    block_on(async {
+        for polls in 0..6 {
+            let (replica, store) = unreliable(&[]).await;
+            let mut dropped = replica.create("person", name("dropped")).boxed();
+            for _ in 0..polls {
+                if poll_once(&mut dropped).await.is_some() {
+                    break;
+                }
+            }
+            drop(dropped);
+            replica.create("person", name("kept")).await.unwrap();
+            let found = names(replica.find(&Query::of("person").unwrap())).await;
+            assert!(found.contains(&"kept".to_owned()), "after {polls} polls: {found:?}");
+            assert!(found.len() <= 2);
+            assert!(store.audit().await.unwrap().is_sound());
+        }
+    });
+}
+
+#[test]
+fn edits_from_many_threads_all_arrive() {
+    let store = Arc::new(MemoryStore::new(identity()));
+    let replica = block_on(Replica::options().open_shared(store.clone())).unwrap();
+    let key = block_on(replica.create("counter", properties([("n", 0.into())]))).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let increment = replica.edit(|edit| {
+                        let key = key.clone();
+                        async move {
+                            let counter = edit.get(&key).await?.unwrap();
+                            let n = counter.get("n").and_then(Value::as_integer).unwrap();
+                            edit.update(&key, properties([("n", (n + 1).into())])).await
+                        }
+                    });
+                    block_on(increment).unwrap();
+                }
+            });
+        }
+    });
+    let counter = block_on(replica.get(&key)).unwrap().unwrap();
+    assert_eq!(counter.get("n"), Some(&400.into()));
+    assert!(block_on(store.audit()).unwrap().is_sound());
+}
+
+#[test]
+fn a_copy_in_another_store_is_the_same_replica() {
+    block_on(async {
+        let store = Arc::new(MemoryStore::new(identity()));
+        let replica = Replica::options().open_shared(store.clone()).await.unwrap();
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        replica.update(&key, name("Grace")).await.unwrap();
+        replica.delete(&key).await.unwrap();
+        replica.luids(&[key]).await.unwrap();
+        let copy = MemoryStore::new(identity());
+        store.copy_to(&copy).await.unwrap();
+        let all = async |store: &MemoryStore| {
+            let records: Vec<_> = store.stream_records(RecordScan::default()).collect().await;
+            let log: Vec<_> = store.stream_log(LogScan::default()).collect().await;
+            let metadata: Vec<_> = store.stream_metadata(MetadataScan::default()).collect().await;
+            format!("{records:?} {log:?} {metadata:?}")
+        };
+        assert_eq!(all(&store).await, all(&copy).await);
+        assert!(copy.audit().await.unwrap().is_sound());
+        let again = store.copy_to(&copy).await.unwrap_err();
+        assert!(again.to_string().contains("empty store"), "{again}");
+    });
+}
+
+#[test]
+fn edits_can_be_spawned_on_any_executor() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let replica = replica();
+    let key = block_on(is_send(replica.create("person", name("Ada")))).unwrap();
+    block_on(is_send(replica.update(&key, name("Grace")))).unwrap();
+    block_on(is_send(replica.find(&Query::of("person").unwrap()).next())).unwrap().unwrap();
+    block_on(is_send(replica.undo(Digest::from_bytes([0; 32])))).unwrap_err();
+    block_on(is_send(replica.store().audit())).unwrap();
+}
