@@ -1,4 +1,39 @@
-//! Prophet: a peer-to-peer replicated, disconnected, versioned property database.
+//! Prophet: a grounded, semirelational, peer-to-peer replicated, disconnected, versioned property
+//! database.
+//!
+//! People keep typed records with free properties in a replica of their own. Every update is a
+//! changeset, nothing is lost, and all of history can be read and walked back.
+//!
+//! ```
+//! use futures_lite::future::block_on;
+//! use prophet_store::{Identity, MemoryStore, Properties, Replica};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! block_on(async {
+//!     let replica = Replica::open(MemoryStore::new(Identity::new_database()?)).await?;
+//!     let bug = replica.create("bug", Properties::try_from([("title", "It fails")])?).await?;
+//!     let fixed = Properties::try_from([("status", "fixed")])?;
+//!     let changeset = replica.update(&bug, fixed).await?.ok_or("nothing changed")?;
+//!     replica.undo(changeset).await?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! - **An app** opens a [`Replica`] over a store and uses nothing else. The embedded default store
+//!   is in the crate `backend-sqlite`; [`MemoryStore`] is here.
+//! - **A backend** implements [`ReplicaStore`]: `docs/contract.md` is what it promises, and the
+//!   crate `conformance` checks it.
+//! - **The model**: [`RecordState`] and its [`Register`]s, [`Changeset`], [`LogEntry`],
+//!   [`Resolution`], [`VersionVector`]; [`codec`] and `docs/format.md` for their bytes, [`limits`]
+//!   for how large they may be.
+//!
+//! # Runtimes, time and chance
+//!
+//! The engine belongs to no async runtime: it starts no threads or tasks, and any executor runs
+//! it. Time and random numbers come through one seam, [`Environment`].
 
 mod changeset;
 pub mod codec;

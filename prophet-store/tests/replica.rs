@@ -204,7 +204,8 @@ fn an_edit_sees_what_it_has_done_itself() {
             .await
             .unwrap();
         assert_eq!(edited.value, (Some("Grace".into()), None));
-        assert_eq!(edited.changesets, [], "in the end nothing had changed");
+        assert_eq!(edited.changesets.len(), 1, "it comes to one update");
+        assert_eq!(replica.get(&key).await.unwrap().unwrap().get("name"), Some(&"Grace".into()));
     });
 }
 

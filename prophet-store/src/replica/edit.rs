@@ -284,12 +284,13 @@ impl Edit {
     /// # Errors
     /// A record that is not deleted; what the store says.
     pub async fn undelete(&self, key: &RecordKey) -> Result<(), Error> {
-        self.with_pending(key, |pending| match pending.now().existence {
-            Existence::Alive => Err(Error::RecordExists { key: key.clone() }),
-            Existence::Never => Err(Error::NoSuchRecord { key: key.clone(), deleted: false }),
-            Existence::Deleted => {
-                pending.undelete();
+        self.with_pending(key, |pending| {
+            if pending.now().existence == Existence::Alive {
+                Err(Error::RecordExists { key: key.clone() })
+            } else if pending.undelete() {
                 Ok(())
+            } else {
+                Err(Error::NoSuchRecord { key: key.clone(), deleted: false })
             }
         })
         .await

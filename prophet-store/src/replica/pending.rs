@@ -21,12 +21,14 @@ pub(super) struct Pending {
     named: BTreeSet<PropertyName>,
     /// Whether the record was created within this changeset, from nothing.
     created: bool,
+    /// What it was when it was deleted within this changeset, so that it can be undeleted.
+    deleted: Option<(bool, Visible)>,
 }
 
 impl Pending {
     pub(super) fn new(before: RecordState) -> Self {
         let now = Visible::of(&before);
-        Self { before, now, named: BTreeSet::new(), created: false }
+        Self { before, now, named: BTreeSet::new(), created: false, deleted: None }
     }
 
     pub(super) const fn before(&self) -> &RecordState {
@@ -52,6 +54,7 @@ impl Pending {
     pub(super) fn create(&mut self, properties: &Properties) {
         self.now = Visible { existence: Existence::Alive, ..Visible::NEVER };
         self.created = true;
+        self.deleted = None;
         self.set(properties);
     }
 
@@ -72,22 +75,30 @@ impl Pending {
     }
 
     pub(super) fn delete(&mut self) {
-        self.created = false;
-        self.named.clear();
         let existence = match self.before.existence() {
             Existence::Never => Existence::Never,
             Existence::Alive | Existence::Deleted => Existence::Deleted,
         };
-        self.now = Visible { existence, ..Visible::NEVER };
+        let gone = std::mem::replace(&mut self.now, Visible { existence, ..Visible::NEVER });
+        self.deleted = Some((self.created, gone));
+        self.created = false;
     }
 
-    /// Brings a deleted record back with what its registers hold.
-    pub(super) fn undelete(&mut self) {
+    /// Brings a deleted record back as it was; false if there never was one.
+    pub(super) fn undelete(&mut self) -> bool {
+        if let Some((created, gone)) = self.deleted.take() {
+            (self.created, self.now) = (created, gone);
+            return true;
+        }
+        if self.now.existence == Existence::Never {
+            return false;
+        }
         let registers = self.before.properties().iter();
         let properties = registers
             .filter_map(|(name, register)| Some((name.clone(), register.visible()?.clone())))
             .collect();
         self.now = Visible { existence: Existence::Alive, properties };
+        true
     }
 
     /// What it comes to, if to anything.
