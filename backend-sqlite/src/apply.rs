@@ -1,0 +1,288 @@
+//! What a commit does within its transaction.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
+use prophet_store::{
+    Creator, DatabaseId, Digest, Head, Header, Position, RecordKey, RecordType, ReplicaId,
+    StoreError,
+};
+use rusqlite::{Connection, OptionalExtension as _, ToSql};
+
+use crate::error::{damaged, sql};
+use crate::head;
+use crate::rows::{Batch, EntryRow, RecordRow};
+
+const FIND: &str = "SELECT position FROM log WHERE substr(digest, 1, 8) = ?1 AND digest = ?2";
+const LAST_POSITION: &str = "SELECT max(position) FROM log";
+const COMMIT_ID: &str = "SELECT id FROM commits WHERE version = ?1";
+/// The lowest position is what makes the answer the same for ever where the origin was forked.
+const PREVIOUS: &str = "SELECT digest FROM log WHERE origin = ?1 AND sequence = ?2 \
+     ORDER BY position LIMIT 1";
+const INSERT_ENTRY: &str = "INSERT INTO log (position, digest, origin, sequence, previous, \
+     database, parents, creator, millis, counter, kind, effects, payload) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const UPSERT_RECORD: &str = "INSERT INTO record (type, uuid, changed, existence, properties, \
+     state) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (type, uuid) DO UPDATE SET \
+     changed = excluded.changed, existence = excluded.existence, \
+     properties = excluded.properties, state = excluded.state RETURNING id";
+const FIND_RECORD: &str = "SELECT id FROM record WHERE type = ?1 AND uuid = ?2";
+const NAME_RECORD: &str = "INSERT INTO record (type, uuid) VALUES (?1, ?2)";
+const INSERT_HISTORY: &str = "INSERT INTO history VALUES (?1, ?2)";
+const INSERT_RESOLUTION: &str = "INSERT OR REPLACE INTO resolution VALUES (?1, ?2, ?3)";
+const INSERT_METADATA: &str = "INSERT OR REPLACE INTO metadata VALUES (?1, ?2)";
+const DELETE_METADATA: &str = "DELETE FROM metadata WHERE key = ?1";
+
+/// Where the changeset `digest` is in the log.
+pub(crate) fn find(conn: &Connection, digest: &Digest) -> rusqlite::Result<Option<Position>> {
+    let (prefix, _) = digest.as_bytes().split_at(8);
+    let mut statement = conn.prepare_cached(FIND)?;
+    let position = statement.query_row((prefix, digest.as_bytes()), |row| row.get::<_, i64>(0));
+    Ok(position.optional()?.map(|position| Position::new(position.cast_unsigned())))
+}
+
+/// What to do with a commit, before anything is written.
+pub(crate) enum Verdict {
+    /// Its base is the head, and nothing is against it.
+    Apply,
+    /// It was applied earlier.
+    Applied,
+}
+
+/// Judges a commit, in the transaction that is to apply it.
+pub(crate) fn judge(
+    conn: &Connection,
+    place: &str,
+    batch: &mut Batch,
+) -> Result<Verdict, StoreError> {
+    let failed = sql(place, "looking at the head");
+    let head = head::read(conn, place)?;
+    if batch.base != head {
+        return match was_applied(conn, batch).map_err(&failed)? {
+            true => Ok(Verdict::Applied),
+            false => Err(StoreError::stale_base(batch.base, head)),
+        };
+    }
+    std::mem::replace(&mut batch.distinct, Ok(()))?;
+    let last: Option<i64> = conn
+        .prepare_cached(LAST_POSITION)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(&failed)?;
+    if last.unwrap_or(0).cast_unsigned() != head.position.get() {
+        return Err(damaged(place, "the log", "its end is not where the head says"));
+    }
+    for entry in &batch.entries {
+        let digest = entry.changeset.digest();
+        if let Some(position) = find(conn, &digest).map_err(&failed)? {
+            return Err(StoreError::invalid_commit(format!(
+                "changeset {digest} is in the log already, at position {position}"
+            )));
+        }
+    }
+    Ok(Verdict::Apply)
+}
+
+/// By its id while that is remembered, and from then on by the changesets it carries.
+fn was_applied(conn: &Connection, batch: &Batch) -> rusqlite::Result<bool> {
+    let version = batch.head.version.get().cast_signed();
+    let remembered: Option<[u8; 16]> =
+        conn.prepare_cached(COMMIT_ID)?.query_row([version], |row| row.get(0)).optional()?;
+    if let Some(id) = remembered {
+        return Ok(id == *batch.id.as_bytes());
+    }
+    for entry in &batch.entries {
+        if find(conn, &entry.changeset.digest())? != Some(entry.position) {
+            return Ok(false);
+        }
+    }
+    Ok(!batch.entries.is_empty())
+}
+
+/// Writes everything that is in `batch`.
+pub(crate) fn write(
+    conn: &Connection,
+    database: DatabaseId,
+    batch: &Batch,
+) -> rusqlite::Result<Head> {
+    let mut names = Names::new(conn);
+    for record in &batch.records {
+        names.put_record(record)?;
+    }
+    for entry in &batch.entries {
+        insert_entry(&mut names, database, entry)?;
+    }
+    for row in &batch.resolutions {
+        conn.prepare_cached(INSERT_RESOLUTION)?.execute((
+            &row.conflict,
+            row.changeset.as_bytes(),
+            &row.vote,
+        ))?;
+    }
+    for (key, value) in &batch.metadata {
+        match value {
+            Some(value) => conn.prepare_cached(INSERT_METADATA)?.execute((key.as_str(), value))?,
+            None => conn.prepare_cached(DELETE_METADATA)?.execute([key.as_str()])?,
+        };
+    }
+    head::append(conn, &batch.head)?;
+    Ok(batch.head)
+}
+
+fn insert_entry(
+    names: &mut Names<'_>,
+    database: DatabaseId,
+    entry: &EntryRow,
+) -> rusqlite::Result<()> {
+    let conn = names.conn;
+    let header = entry.changeset.header();
+    let origin = names.origin(header.origin)?;
+    let previous = match header.previous {
+        Some(previous) if derivable(conn, origin, header)? != Some(previous) => Some(previous),
+        _ => None,
+    };
+    let parents: Vec<u8> = header.parents.iter().flat_map(|parent| *parent.as_bytes()).collect();
+    let position = entry.position.get().cast_signed();
+    conn.prepare_cached(INSERT_ENTRY)?.execute((
+        position,
+        entry.changeset.digest().as_bytes(),
+        origin,
+        header.sequence.get().cast_signed(),
+        previous.as_ref().map(Digest::as_bytes),
+        (header.database != database).then_some(header.database.as_bytes()),
+        (!parents.is_empty()).then_some(parents),
+        names.creator(&header.creator)?,
+        header.time.millis().cast_signed(),
+        header.time.counter(),
+        entry.kind,
+        entry.effects.as_deref(),
+        entry.changeset.payload_bytes(),
+    ))?;
+    for record in &entry.records {
+        let record = names.record(record)?;
+        conn.prepare_cached(INSERT_HISTORY)?.execute((record, position))?;
+    }
+    Ok(())
+}
+
+/// The digest that an absent `previous` stands for.
+fn derivable(conn: &Connection, origin: i64, header: &Header) -> rusqlite::Result<Option<Digest>> {
+    let Some(before) = sequence_before(header.sequence.get().cast_signed()) else {
+        return Ok(None);
+    };
+    previous_digest(conn, origin, before)
+}
+
+/// The sequence before one, both as they are stored.
+pub(crate) const fn sequence_before(stored: i64) -> Option<i64> {
+    match stored.cast_unsigned().checked_sub(1) {
+        Some(before) => Some(before.cast_signed()),
+        None => None,
+    }
+}
+
+/// The first changeset here with this place among what the origin authored.
+pub(crate) fn previous_digest(
+    conn: &Connection,
+    origin: i64,
+    sequence: i64,
+) -> rusqlite::Result<Option<Digest>> {
+    let mut statement = conn.prepare_cached(PREVIOUS)?;
+    let digest = statement.query_row((origin, sequence), |row| row.get(0)).optional()?;
+    Ok(digest.map(Digest::from_bytes))
+}
+
+/// The numbers that stand for names in other tables, remembered for the length of one commit.
+struct Names<'c> {
+    conn: &'c Connection,
+    types: HashMap<RecordType, i64>,
+    origins: HashMap<ReplicaId, i64>,
+    creators: HashMap<Creator, i64>,
+    records: HashMap<RecordKey, i64>,
+}
+
+impl<'c> Names<'c> {
+    fn new(conn: &'c Connection) -> Self {
+        Self {
+            conn,
+            types: HashMap::new(),
+            origins: HashMap::new(),
+            creators: HashMap::new(),
+            records: HashMap::new(),
+        }
+    }
+
+    fn record_type(&mut self, name: &RecordType) -> rusqlite::Result<i64> {
+        const FIND: &str = "SELECT id FROM record_type WHERE name = ?1";
+        const INSERT: &str = "INSERT INTO record_type (name) VALUES (?1)";
+        remembered(self.conn, &mut self.types, name, (FIND, INSERT), &name.as_str())
+    }
+
+    fn origin(&mut self, uuid: ReplicaId) -> rusqlite::Result<i64> {
+        const FIND: &str = "SELECT id FROM origin WHERE uuid = ?1";
+        const INSERT: &str = "INSERT INTO origin (uuid) VALUES (?1)";
+        remembered(self.conn, &mut self.origins, &uuid, (FIND, INSERT), uuid.as_bytes())
+    }
+
+    fn creator(&mut self, name: &Creator) -> rusqlite::Result<i64> {
+        const FIND: &str = "SELECT id FROM creator WHERE name = ?1";
+        const INSERT: &str = "INSERT INTO creator (name) VALUES (?1)";
+        remembered(self.conn, &mut self.creators, name, (FIND, INSERT), &name.as_str())
+    }
+
+    fn put_record(&mut self, row: &RecordRow) -> rusqlite::Result<()> {
+        let record_type = self.record_type(row.key.record_type())?;
+        let columns = &row.columns;
+        let id = self.conn.prepare_cached(UPSERT_RECORD)?.query_row(
+            (
+                record_type,
+                row.key.id().as_bytes(),
+                columns.changed,
+                columns.existence,
+                columns.properties.as_deref(),
+                &row.state,
+            ),
+            |row| row.get(0),
+        )?;
+        self.records.insert(row.key.clone(), id);
+        Ok(())
+    }
+
+    /// The number of a record, which is given one if it has no state yet.
+    fn record(&mut self, key: &RecordKey) -> rusqlite::Result<i64> {
+        if let Some(id) = self.records.get(key) {
+            return Ok(*id);
+        }
+        let record_type = self.record_type(key.record_type())?;
+        let id = number(self.conn, (FIND_RECORD, NAME_RECORD), (record_type, key.id().as_bytes()))?;
+        self.records.insert(key.clone(), id);
+        Ok(id)
+    }
+}
+
+fn remembered<K: Clone + Eq + Hash>(
+    conn: &Connection,
+    known: &mut HashMap<K, i64>,
+    name: &K,
+    statements: (&str, &str),
+    column: &dyn ToSql,
+) -> rusqlite::Result<i64> {
+    match known.entry(name.clone()) {
+        Entry::Occupied(found) => Ok(*found.get()),
+        Entry::Vacant(place) => Ok(*place.insert(number(conn, statements, [column])?)),
+    }
+}
+
+/// The number that `find` gives, or that of the row that `insert` makes.
+fn number<P: rusqlite::Params + Clone>(
+    conn: &Connection,
+    (find, insert): (&str, &str),
+    columns: P,
+) -> rusqlite::Result<i64> {
+    let found =
+        conn.prepare_cached(find)?.query_row(columns.clone(), |row| row.get(0)).optional()?;
+    match found {
+        Some(id) => Ok(id),
+        None => conn.prepare_cached(insert)?.insert(columns),
+    }
+}

@@ -1,0 +1,204 @@
+//! Connections: how they are opened and set up, and the pool that reads use.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prophet_store::StoreError;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::sql;
+
+/// How many idle connections the pool keeps.
+const IDLE_CONNECTIONS: usize = 8;
+/// How many prepared statements a connection keeps; every fixed statement of this crate fits.
+const CACHED_STATEMENTS: usize = 64;
+/// A larger write-ahead log is cut back to this many bytes when it is next begun anew.
+const JOURNAL_BYTES: u32 = 64 << 20;
+
+/// How to reach the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Absolute: the pool opens connections later, wherever the program has moved to by then.
+    pub(crate) path: PathBuf,
+    /// The path as it was given, for messages.
+    pub(crate) place: String,
+    pub(crate) mode: Mode,
+    pub(crate) busy_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    ReadWrite,
+    ReadOnly,
+    /// Neither locks nor files beside the database: nobody changes it while it is open.
+    Immutable,
+}
+
+impl Target {
+    /// A bare connection, which has not looked at the file yet.
+    pub(crate) fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        match self.mode {
+            Mode::ReadWrite => {
+                Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
+            }
+            Mode::ReadOnly => {
+                Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)
+            }
+            Mode::Immutable => Connection::open_with_flags(
+                immutable_uri(&self.path),
+                flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+            ),
+        }
+    }
+
+    fn set_up(&self, conn: &Connection) -> rusqlite::Result<()> {
+        conn.busy_timeout(self.busy_timeout)?;
+        conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        // What a tampered file brings along is not run.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        conn.pragma_update(None, "trusted_schema", false)?;
+        conn.pragma_update(None, "cell_size_check", true)?;
+        // The tables are written by this crate alone, which keeps them consistent itself.
+        conn.pragma_update(None, "foreign_keys", false)
+    }
+
+    /// A connection that reads.
+    ///
+    /// Where the store may write, it is not opened as read-only, so that it can checkpoint if it
+    /// happens to be the last one to close.
+    pub(crate) fn reader(&self) -> rusqlite::Result<Connection> {
+        let conn = self.connect()?;
+        self.set_up(&conn)?;
+        conn.pragma_update(None, "query_only", true)?;
+        Ok(conn)
+    }
+
+    /// Sets up the one connection that writes.
+    pub(crate) fn set_up_writer(
+        &self,
+        conn: &Connection,
+        max_pages: Option<u32>,
+    ) -> rusqlite::Result<()> {
+        self.set_up(conn)?;
+        // It is in the file already, unless somebody changed it; it changes nothing then.
+        conn.pragma_update(None, "journal_mode", "wal")?;
+        conn.pragma_update(None, "synchronous", "full")?;
+        conn.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
+        conn.pragma_update(None, "cache_size", -16_384)?;
+        match max_pages {
+            // The answer is the quota in force: a file that is larger already keeps its size.
+            Some(pages) => conn.pragma_update(None, "max_page_count", pages),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `path`, which is absolute, as a URI that tells SQLite that nothing changes.
+pub(crate) fn immutable_uri(path: &Path) -> String {
+    let mut uri = "file://".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                uri.push(char::from(*byte));
+            }
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// Connections for reads, so that none waits for another or for the writer.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    target: Target,
+    state: Mutex<PoolState>,
+    returned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct PoolState {
+    closed: bool,
+    idle: Vec<Connection>,
+    lent: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(target: Target) -> Self {
+        Self { target, state: Mutex::default(), returned: Condvar::new() }
+    }
+
+    pub(crate) fn place(&self) -> &str {
+        &self.target.place
+    }
+
+    /// A panic cannot leave the state half changed.
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `read` on a connection of its own.
+    pub(crate) fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut loan = self.lend()?;
+        let conn = match loan.conn.take() {
+            Some(conn) => conn,
+            None => self.target.reader().map_err(sql(self.place(), "opening a connection"))?,
+        };
+        let result = read(&conn);
+        // One that is stuck in a transaction, or was left by a panic, is closed instead.
+        loan.conn = conn.is_autocommit().then_some(conn);
+        result
+    }
+
+    fn lend(&self) -> Result<Loan<'_>, StoreError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(StoreError::closed(self.place()));
+        }
+        state.lent += 1;
+        let conn = state.idle.pop();
+        Ok(Loan { pool: self, conn })
+    }
+
+    /// Whether `close` was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Refuses every later read, and waits for those that run. The answer is false if it was
+    /// closed before.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.lock();
+        let first = !std::mem::replace(&mut state.closed, true);
+        let mut state = self
+            .returned
+            .wait_while(state, |state| state.lent > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.idle.clear();
+        first
+    }
+}
+
+struct Loan<'a> {
+    pool: &'a Pool,
+    conn: Option<Connection>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.lock();
+        if let Some(conn) = self.conn.take()
+            && !state.closed
+            && state.idle.len() < IDLE_CONNECTIONS
+        {
+            state.idle.push(conn);
+        }
+        state.lent -= 1;
+        self.pool.returned.notify_all();
+    }
+}

@@ -1,0 +1,85 @@
+//! The head, which is the last row of `commits`, and the transactions that pin it.
+
+use prophet_store::{CommitId, Head, Position, StoreError, Version};
+use rusqlite::{Connection, Row};
+
+use crate::error::{damaged, sql};
+
+/// How many commit ids are remembered at least, as rule C4 asks.
+pub(crate) const REMEMBERED_COMMITS: i64 = 1_024;
+/// Forgetting goes in steps of this many, so that an ordinary commit touches one page of the table.
+pub(crate) const FORGET_EVERY: i64 = 256;
+
+const SELECT: &str =
+    "SELECT version, position, id, checksum FROM commits ORDER BY version DESC LIMIT 1";
+
+/// Where the replica is, in the transaction that is open, or else now.
+pub(crate) fn read(conn: &Connection, place: &str) -> Result<Head, StoreError> {
+    let action = "reading the head";
+    let mut statement = conn.prepare_cached(SELECT).map_err(sql(place, action))?;
+    let mut rows = statement.query([]).map_err(sql(place, action))?;
+    match rows.next().map_err(sql(place, action))? {
+        Some(row) => from_row(row, place),
+        None => Err(damaged(place, "commits", "there is no head")),
+    }
+}
+
+/// The head in the first four columns of `row`.
+pub(crate) fn from_row(row: &Row<'_>, place: &str) -> Result<Head, StoreError> {
+    let failed = sql(place, "reading the head");
+    let version: i64 = row.get(0).map_err(&failed)?;
+    let position: i64 = row.get(1).map_err(&failed)?;
+    let id: [u8; 16] = row.get(2).map_err(&failed)?;
+    let found: i64 = row.get(3).map_err(&failed)?;
+    let head = Head {
+        version: Version::new(version.cast_unsigned()),
+        position: Position::new(position.cast_unsigned()),
+        commit: CommitId::from_bytes(id),
+    };
+    match found == checksum(&head) {
+        true => Ok(head),
+        false => Err(damaged(place, format_args!("commit {version}"), "its checksum is wrong")),
+    }
+}
+
+/// Appends the row that makes `head` the head.
+pub(crate) fn append(conn: &Connection, head: &Head) -> rusqlite::Result<()> {
+    let Head { version, position, commit } = head;
+    let version = version.get().cast_signed();
+    conn.prepare_cached("INSERT INTO commits VALUES (?1, ?2, ?3, ?4)")?.execute((
+        version,
+        position.get().cast_signed(),
+        commit.as_bytes(),
+        checksum(head),
+    ))?;
+    if version % FORGET_EVERY == 0 {
+        conn.prepare_cached("DELETE FROM commits WHERE version <= ?1")?
+            .execute([version - REMEMBERED_COMMITS])?;
+    }
+    Ok(())
+}
+
+fn checksum(head: &Head) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&head.version.get().to_le_bytes());
+    hasher.update(&head.position.get().to_le_bytes());
+    hasher.update(head.commit.as_bytes());
+    hasher.finalize().into()
+}
+
+/// Runs `read` at one head: in a transaction that the first read of the head pins.
+pub(crate) fn pinned<T>(
+    conn: &Connection,
+    place: &str,
+    read_rows: impl FnOnce(Head) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let run = |statement: &str| -> rusqlite::Result<()> {
+        conn.prepare_cached(statement)?.execute([])?;
+        Ok(())
+    };
+    run("BEGIN").map_err(sql(place, "reading"))?;
+    let result = read(conn, place).and_then(read_rows);
+    // Nothing was written. A connection that could not end its transaction is not used again.
+    let _ = run("ROLLBACK");
+    result
+}

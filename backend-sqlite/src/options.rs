@@ -1,0 +1,195 @@
+//! How to create and open a store.
+
+use std::io::ErrorKind::{InvalidInput, NotADirectory, NotFound};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use prophet_store::{Access, Capabilities, Durability, Facts, Head, Identity, Sharing, StoreError};
+use rusqlite::{Connection, ErrorCode};
+
+use crate::connection::{Mode, Pool, Target};
+use crate::error::{file, sql, translate};
+use crate::schema::FORMAT;
+use crate::store::SqliteStore;
+use crate::writer::Writer;
+use crate::{create, head, identity, probe};
+
+/// How to create or open a [`SqliteStore`].
+///
+/// ```
+/// use std::time::Duration;
+/// use backend_sqlite::SqliteOptions;
+/// # use prophet_store::{DatabaseId, Identity, ReplicaId, ReplicaStore};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("bugs.replica");
+/// # let identity = Identity {
+/// #     database: DatabaseId::from_bytes([1; 16]),
+/// #     replica: ReplicaId::from_bytes([2; 16]),
+/// # };
+///
+/// let options = SqliteOptions::new().busy_timeout(Duration::from_secs(1));
+/// let store = options.create(&path, identity)?;
+/// let reader = options.read_only(true).open(&path)?;
+/// assert_eq!(reader.facts().identity, store.facts().identity);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SqliteOptions {
+    read_only: bool,
+    busy_timeout: Duration,
+    max_pages: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { read_only: false, busy_timeout: Duration::from_secs(5), max_pages: None }
+    }
+}
+
+impl SqliteOptions {
+    /// The defaults: for reading and writing, waiting 5 seconds for other programs, with no quota.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the store is opened for reading only. It works on a read-only medium too, unless
+    /// a program that was writing there left the file unfinished.
+    #[must_use]
+    pub const fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// How long to wait for another program that is writing before answering
+    /// [`Busy`](StoreError::Busy), or [`Locked`](StoreError::Locked) while opening.
+    #[must_use]
+    pub const fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// The quota: a commit that would make the file larger than this many pages of 4,096 bytes is
+    /// refused as [`Full`](StoreError::Full). It belongs to the handle, not to the file.
+    #[must_use]
+    pub const fn max_pages(mut self, pages: u32) -> Self {
+        self.max_pages = Some(pages);
+        self
+    }
+
+    /// Creates the replica `identity` in a new file and opens it.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] if there is anything at `path`; [`StoreError::Io`] where the
+    /// file cannot be made. Either way nothing is left behind.
+    pub fn create(
+        &self,
+        path: impl AsRef<Path>,
+        identity: Identity,
+    ) -> Result<SqliteStore, StoreError> {
+        let given = path.as_ref();
+        let place = given.display().to_string();
+        let path = absolute(given, &place)?;
+        create::create(&path, &place, &identity)?;
+        self.open(given)
+    }
+
+    /// Opens the replica in the file at `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::NotAReplica`], [`StoreError::NewerFormat`] and
+    /// [`StoreError::Corrupt`] leave the file as it is. [`StoreError::ReadOnly`] if it is to be
+    /// written to and may not be; [`StoreError::Locked`] while another program keeps everybody
+    /// out.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        let given = path.as_ref();
+        let place = given.display().to_string();
+        let path = match given.canonicalize() {
+            Ok(path) => path,
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
+                return Err(StoreError::not_found(place));
+            }
+            Err(error) => return Err(file(&place, "looking for the file")(error)),
+        };
+        probe::check(&path, &place)?;
+        let mode = if self.read_only { Mode::ReadOnly } else { Mode::ReadWrite };
+        let target = Target { path, place, mode, busy_timeout: self.busy_timeout };
+        let opened = match self.read_only {
+            true => open_reader(target),
+            false => self.open_writer(target),
+        };
+        opened.map_err(|error| match error {
+            StoreError::Busy { place, .. } => {
+                StoreError::locked(place, "another program keeps everybody out")
+            }
+            other => other,
+        })
+    }
+
+    fn open_writer(&self, target: Target) -> Result<SqliteStore, StoreError> {
+        let conn = self.connect_writer(&target)?;
+        let (identity, _) = check(&conn, &target.place)?;
+        let facts = facts(&target, identity, Access::ReadWrite);
+        let writer = Writer::start(conn, &target, identity.database)?;
+        Ok(SqliteStore::new(facts, Pool::new(target), Some(writer)))
+    }
+
+    fn connect_writer(&self, target: &Target) -> Result<Connection, StoreError> {
+        let Target { place, .. } = target;
+        let opening = sql(place, "opening the file");
+        let conn = target.connect().map_err(&opening)?;
+        // SQLite falls back to reading. This comes before it looks at the file.
+        if !probe::may_write(&conn, place)? {
+            return Err(StoreError::read_only(place));
+        }
+        target.set_up_writer(&conn, self.max_pages).map_err(|error| {
+            match error.sqlite_error_code() {
+                // The file was there and could be written to, so this is the one beside it.
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
+                    StoreError::read_only(format!("the directory of {place}"))
+                }
+                _ => opening(error),
+            }
+        })?;
+        Ok(conn)
+    }
+}
+
+/// Checks what every handle relies on.
+fn check(conn: &Connection, place: &str) -> Result<(Identity, Head), StoreError> {
+    Ok((identity::read(conn, place)?, head::read(conn, place)?))
+}
+
+fn open_reader(mut target: Target) -> Result<SqliteStore, StoreError> {
+    // Nothing can be made beside a file on a read-only medium. Where there is nothing beside it
+    // either, the file is all there is, and nobody can change it.
+    let look = |target: &Target| -> rusqlite::Result<()> {
+        target.reader()?.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    };
+    if let Err(error) = look(&target) {
+        let stuck =
+            matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+        let log = probe::beside(&target.path, "-wal");
+        if !stuck || std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+            return Err(translate(&target.place, "opening the file", error));
+        }
+        target.mode = Mode::Immutable;
+    }
+    let pool = Pool::new(target.clone());
+    let (identity, _) = pool.with(|conn| check(conn, &target.place))?;
+    Ok(SqliteStore::new(facts(&target, identity, Access::ReadOnly), pool, None))
+}
+
+fn facts(target: &Target, identity: Identity, access: Access) -> Facts {
+    let capabilities =
+        Capabilities { access, sharing: Sharing::Processes, durability: Durability::PowerLoss };
+    Facts { identity, place: target.place.clone(), format: FORMAT.into(), capabilities }
+}
+
+fn absolute(path: &Path, place: &str) -> Result<PathBuf, StoreError> {
+    let named = std::path::absolute(path).and_then(|path| match path.file_name() {
+        Some(_) => Ok(path),
+        None => Err(std::io::Error::new(InvalidInput, "the path names no file; add a file name")),
+    });
+    named.map_err(|error| StoreError::io(format!("{place:?}"), "creating the file", error))
+}

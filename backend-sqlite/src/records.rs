@@ -1,0 +1,190 @@
+//! Reading records.
+
+use prophet_store::{
+    Head, Page, PageBuilder, Read, RecordId, RecordKey, RecordScan, RecordState, RecordType,
+    StoreError, codec,
+};
+use rusqlite::types::Value as Column;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+
+use crate::error::{damaged, decoding, sql};
+use crate::head;
+use crate::pushdown::{self, Filter};
+
+/// The head and one state in one statement, which is a transaction of its own.
+const HEAD_AND_STATE: &str = "SELECT version, position, id, checksum, \
+     (SELECT r.state FROM record r WHERE r.type = (SELECT t.id FROM record_type t \
+     WHERE t.name = ?1) AND r.uuid = ?2) FROM commits ORDER BY version DESC LIMIT 1";
+const STATE: &str = "SELECT r.state FROM record r WHERE r.type = \
+     (SELECT t.id FROM record_type t WHERE t.name = ?1) AND r.uuid = ?2";
+const TYPES: &str = "SELECT id, name FROM record_type WHERE name >= ?1 ORDER BY name";
+
+/// A hint may leave out any number of rows; a page looks at no more than this many.
+const ROWS_PER_PAGE: usize = 10_000;
+
+pub(crate) fn get(
+    conn: &Connection,
+    place: &str,
+    keys: &[RecordKey],
+) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
+    if let [key] = keys {
+        let (state, at) = get_one(conn, place, key)?;
+        return Ok(Read { value: vec![state], at });
+    }
+    head::pinned(conn, place, |at| {
+        let failed = sql(place, "reading records");
+        let mut statement = conn.prepare_cached(STATE).map_err(&failed)?;
+        let states = keys.iter().map(|key| {
+            let columns = (key.record_type().as_str(), *key.id().as_bytes());
+            let bytes: Option<Option<Vec<u8>>> =
+                statement.query_row(columns, |row| row.get(0)).optional().map_err(&failed)?;
+            bytes.flatten().map(|bytes| decode(place, key, &bytes)).transpose()
+        });
+        Ok(Read { value: states.collect::<Result<_, _>>()?, at })
+    })
+}
+
+fn get_one(
+    conn: &Connection,
+    place: &str,
+    key: &RecordKey,
+) -> Result<(Option<RecordState>, Head), StoreError> {
+    let failed = sql(place, "reading a record");
+    let mut statement = conn.prepare_cached(HEAD_AND_STATE).map_err(&failed)?;
+    let columns = (key.record_type().as_str(), *key.id().as_bytes());
+    let mut rows = statement.query(columns).map_err(&failed)?;
+    let Some(row) = rows.next().map_err(&failed)? else {
+        return Err(damaged(place, "commits", "there is no head"));
+    };
+    let at = head::from_row(row, place)?;
+    let bytes = row.get_ref(4).map_err(&failed)?.as_blob_or_null();
+    let bytes = bytes.map_err(|error| damaged(place, format_args!("record {key}"), error))?;
+    Ok((bytes.map(|bytes| decode(place, key, bytes)).transpose()?, at))
+}
+
+/// The state in `bytes`, which were stored under `key`.
+pub(crate) fn decode(
+    place: &str,
+    key: &RecordKey,
+    bytes: &[u8],
+) -> Result<RecordState, StoreError> {
+    let state =
+        codec::decode_record(bytes).map_err(decoding(place, format_args!("record {key}")))?;
+    match state.key() == key {
+        true => Ok(state),
+        false => {
+            let why = format!("it holds the state of {}", state.key());
+            Err(damaged(place, format_args!("record {key}"), why))
+        }
+    }
+}
+
+pub(crate) fn scan(
+    conn: &Connection,
+    place: &str,
+    scan: &RecordScan,
+) -> Result<Page<RecordState, RecordKey>, StoreError> {
+    // Parameters 1 and 2 are the type and where to begin.
+    let filter = scan.hint.as_ref().map_or(Filter::ALL, |hint| pushdown::filter(hint, 3));
+    head::pinned(conn, place, |at| {
+        let mut scanning =
+            Scanning { conn, place, page: PageBuilder::new(scan.limit, at), rows: 0, filter };
+        for (id, name) in types(conn, place, scan)? {
+            let after = scan.after.as_ref().filter(|after| *after.record_type() == name);
+            match scanning.scan_type(id, &name, after.map(RecordKey::id))? {
+                Progress::ToTheEnd => {}
+                Progress::Full => return Ok(scanning.page.unfinished()),
+                Progress::Until(key) => {
+                    let mut page = scanning.page.finished();
+                    page.more = Some(key);
+                    return Ok(page);
+                }
+            }
+        }
+        Ok(scanning.page.finished())
+    })
+}
+
+/// The types to scan, in order. There are few: an app has so many kinds of things, not more.
+fn types(
+    conn: &Connection,
+    place: &str,
+    scan: &RecordScan,
+) -> Result<Vec<(i64, RecordType)>, StoreError> {
+    let failed = sql(place, "reading record types");
+    let after = scan.after.as_ref().map(RecordKey::record_type);
+    let first = after.max(scan.record_type.as_ref()).map_or("", RecordType::as_str);
+    let mut statement = conn.prepare_cached(TYPES).map_err(&failed)?;
+    let mut rows = statement.query([first]).map_err(&failed)?;
+    let mut types = Vec::new();
+    while let Some(row) = rows.next().map_err(&failed)? {
+        let name: String = row.get(1).map_err(&failed)?;
+        let name = RecordType::new(name).map_err(|error| damaged(place, "record_type", error))?;
+        if scan.record_type.as_ref().is_some_and(|wanted| *wanted != name) {
+            break;
+        }
+        types.push((row.get(0).map_err(&failed)?, name));
+    }
+    Ok(types)
+}
+
+enum Progress {
+    ToTheEnd,
+    /// The page is full.
+    Full,
+    /// Enough rows were looked at, up to this record.
+    Until(RecordKey),
+}
+
+struct Scanning<'a> {
+    conn: &'a Connection,
+    place: &'a str,
+    page: PageBuilder<RecordState, RecordKey>,
+    rows: usize,
+    filter: Filter,
+}
+
+impl Scanning<'_> {
+    fn scan_type(
+        &mut self,
+        id: i64,
+        name: &RecordType,
+        after: Option<RecordId>,
+    ) -> Result<Progress, StoreError> {
+        let failed = sql(self.place, "scanning records");
+        let after = after.map_or(Vec::new(), |after| after.as_bytes().to_vec());
+        // The rows that do not match come too, without their state, so that they can be counted.
+        let statement = match &self.filter.condition {
+            None => "SELECT uuid, state FROM record WHERE type = ?1 AND uuid > ?2 ORDER BY uuid",
+            Some(condition) => &format!(
+                "SELECT uuid, CASE WHEN {condition} THEN state END FROM record \
+                 WHERE type = ?1 AND uuid > ?2 ORDER BY uuid"
+            ),
+        };
+        let mut statement = self.conn.prepare_cached(statement).map_err(&failed)?;
+        let columns = [Column::Integer(id), Column::Blob(after)];
+        let columns = columns.into_iter().chain(self.filter.parameters.iter().cloned());
+        let columns = columns.take(statement.parameter_count());
+        let mut rows = statement.query(params_from_iter(columns)).map_err(&failed)?;
+        while let Some(row) = rows.next().map_err(&failed)? {
+            if self.page.is_full() {
+                return Ok(Progress::Full);
+            }
+            let uuid: [u8; 16] = row.get(0).map_err(&failed)?;
+            let key = RecordKey::new(name.clone(), RecordId::from_bytes(uuid));
+            let state = row.get_ref(1).map_err(&failed)?.as_blob_or_null();
+            let state =
+                state.map_err(|error| damaged(self.place, format_args!("record {key}"), error))?;
+            self.rows += 1;
+            if let Some(bytes) = state {
+                let state = decode(self.place, &key, bytes)?;
+                let size = state.approximate_size();
+                self.page.push(state, key.clone(), size);
+            }
+            if self.rows >= ROWS_PER_PAGE {
+                return Ok(Progress::Until(key));
+            }
+        }
+        Ok(Progress::ToTheEnd)
+    }
+}
