@@ -1,0 +1,116 @@
+//! What a check says when a store breaks a rule.
+
+use std::fmt;
+use std::panic::Location;
+
+use prophet_store::StoreError;
+
+/// What a check comes to.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// A store does not do what the contract says.
+#[derive(Debug)]
+pub struct Failure {
+    rule: Option<&'static str>,
+    message: String,
+    location: &'static Location<'static>,
+}
+
+/// Longer than this a value says no more to a reader: some checks compare 16 MiB of text.
+const SHOWN: usize = 600;
+
+fn shown(value: &dyn fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({} bytes in all)", &text[..end], text.len()),
+        None => text,
+    }
+}
+
+impl Failure {
+    #[track_caller]
+    pub(crate) fn new(rule: &'static str, message: String) -> Self {
+        Self { rule: Some(rule), message, location: Location::caller() }
+    }
+
+    #[track_caller]
+    pub(crate) fn unequal(
+        rule: &'static str,
+        what: &str,
+        expected: &dyn fmt::Debug,
+        came: &dyn fmt::Debug,
+    ) -> Self {
+        let (expected, came) = (shown(expected), shown(came));
+        Self::new(rule, format!("{what}\n  expected: {expected}\n      came: {came}"))
+    }
+
+    /// Something around the store failed: a process, a thread.
+    #[track_caller]
+    pub(crate) fn around(message: impl Into<String>) -> Self {
+        Self { rule: None, message: message.into(), location: Location::caller() }
+    }
+
+    /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
+    /// allows to fail.
+    pub const fn rule(&self) -> Option<&'static str> {
+        self.rule
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(rule) = self.rule {
+            write!(f, "rule {rule}: ")?;
+        }
+        write!(f, "{}\n        at: {}", self.message, self.location)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A call failed in a check that takes it to succeed.
+impl From<StoreError> for Failure {
+    #[track_caller]
+    fn from(error: StoreError) -> Self {
+        Self::around(format!("a call failed that has no reason to: {error}\n      came: {error:?}"))
+    }
+}
+
+macro_rules! ensure {
+    ($rule:ident, $holds:expr, $($message:tt)+) => {
+        if !$holds {
+            return Err($crate::failure::Failure::new(stringify!($rule), format!($($message)+)));
+        }
+    };
+}
+
+macro_rules! ensure_eq {
+    ($rule:ident, $came:expr, $expected:expr, $($what:tt)+) => {
+        match (&$came, &$expected) {
+            (came, expected) => {
+                if *came != *expected {
+                    let what = format!($($what)+);
+                    let rule = stringify!($rule);
+                    return Err($crate::failure::Failure::unequal(rule, &what, expected, came));
+                }
+            }
+        }
+    };
+}
+
+/// The answer has to be this error.
+macro_rules! ensure_error {
+    ($rule:ident, $came:expr, $pattern:pat $(if $guard:expr)?, $($what:tt)+) => {
+        match $came {
+            Err($pattern) $(if $guard)? => {}
+            came => {
+                let expected = format_args!("Err({})", stringify!($pattern $(if $guard)?));
+                let what = format!($($what)+);
+                let rule = stringify!($rule);
+                return Err($crate::failure::Failure::unequal(rule, &what, &expected, &came));
+            }
+        }
+    };
+}
+
+pub(crate) use {ensure, ensure_eq, ensure_error};

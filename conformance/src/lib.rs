@@ -1,0 +1,86 @@
+//! The contract of a replica store in executable form: one suite for every backend.
+//!
+//! The rules are numbered in `docs/contract.md`. Each check names those that it checks, and a
+//! failure says which rule was broken, what was expected and what came.
+//!
+//! # Checking a backend
+//!
+//! Write a [`Harness`], which gives each check a fresh place, and in a test file one line:
+//!
+//! ```
+//! conformance::suite!(
+//!     memory,
+//!     conformance::MemoryHarness::new(),
+//!     without = [address, several_processes, read_only]
+//! );
+//! ```
+//!
+//! That makes a test of each check, named like `memory::commit::stale_base_is_refused`, so that
+//! `cargo test`, editors and CI treat them as any others. [`MemoryHarness`] is the example of a
+//! harness: it is some forty lines.
+//!
+//! # Powers
+//!
+//! Not every store can do everything, and not every harness can do everything to a store. What is
+//! missing is said in `without = [...]`:
+//!
+//! - `address`: another process can reach the place. A store that claims to outlive its process
+//!   has to have it.
+//! - `several_processes`: several handles may be open at once, as
+//!   [`Sharing::Processes`](prophet_store::Sharing::Processes) declares. A store without it is
+//!   checked to refuse the second.
+//! - `read_only`: a handle may be opened for reading only.
+//!
+//! Checks that need a missing power are shown as ignored, with the reason. The declaration itself
+//! is checked against the store's declared capabilities, in both directions: a store that can do
+//! more than its suite says fails as much as one that can do less.
+//!
+//! # Running checks from a program
+//!
+//! The same list is there at run time:
+//!
+//! ```
+//! use conformance::{MemoryHarness, Power, Suite};
+//!
+//! let harness = MemoryHarness::new();
+//! let without = Power::ALL;
+//! let suite = Suite::new(&harness, without);
+//! for check in conformance::checks().iter().filter(|check| check.group == "metadata") {
+//!     if check.applies(without) {
+//!         suite.run(check)?;
+//!     }
+//! }
+//! # Ok::<(), conformance::Failure>(())
+//! ```
+//!
+//! `cargo run -p conformance --example list` prints it as a table.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test support: what the checks themselves make is known to be good, and where \
+              it is not, a panic is the report"
+)]
+
+mod checks;
+mod child;
+mod failure;
+mod fixtures;
+mod harness;
+mod list;
+mod memory;
+mod scan;
+mod suite;
+
+pub use failure::{Failure, Outcome};
+pub use harness::{Harness, Place, Power, Store};
+pub use list::checks;
+pub use memory::MemoryHarness;
+pub use suite::{Check, Suite};
+
+/// What the macros expand to; no part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::child::{child, test};
+    pub use crate::harness::powers;
+}

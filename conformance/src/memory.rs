@@ -1,0 +1,50 @@
+//! The harness of the reference store, which is also the example of one.
+
+use std::sync::Arc;
+
+use prophet_store::{Identity, MemoryStore, MemoryVolume, StoreError};
+
+use crate::harness::{Harness, Place, Store};
+
+/// Checks [`MemoryStore`], without `address`, `several_processes` and `read_only`.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct MemoryHarness;
+
+impl MemoryHarness {
+    /// The harness.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Harness for MemoryHarness {
+    fn place(&self) -> Box<dyn Place> {
+        Box::new(MemoryPlace(MemoryVolume::new()))
+    }
+
+    fn open_address(&self, address: &str) -> Result<Store, StoreError> {
+        Err(StoreError::not_found(address))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryPlace(MemoryVolume);
+
+impl Place for MemoryPlace {
+    fn create(&self, identity: Identity) -> Result<Store, StoreError> {
+        Ok(Arc::new(MemoryStore::create(&self.0, identity)?))
+    }
+
+    fn open(&self) -> Result<Store, StoreError> {
+        Ok(Arc::new(MemoryStore::open(&self.0)?))
+    }
+
+    fn open_read_only(&self) -> Option<Result<Store, StoreError>> {
+        None
+    }
+
+    fn address(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,7 @@
+//! The suite over the reference store.
+
+conformance::suite!(
+    memory,
+    conformance::MemoryHarness::new(),
+    without = [address, several_processes, read_only]
+);
