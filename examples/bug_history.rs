@@ -184,18 +184,18 @@ async fn write(edit: &Edit, line: &Line) -> Result<(), prophet_store::Error> {
                     .with("bytes", *bytes)?;
                 edit.create("comment", properties).await?;
             }
-            // The history does not say which comment was edited: the bug keeps the count.
+            // The history does not say which comment was edited.
             What::EditComment { bytes } => {
-                let record = edit.get(&bug).await?;
-                let edits = record.as_ref().and_then(|record| record.get("edits")?.as_integer());
-                let properties = Properties::new()
-                    .with("edits", edits.unwrap_or_default() + 1)?
-                    .with("bytes", *bytes)?;
-                edit.update(&bug, properties).await?;
+                edit.update(&bug, Properties::new().with("edited-bytes", *bytes)?).await?;
             }
         }
     }
-    Ok(())
+    // Some lines set what is set already. The count makes each of them a change of the bug.
+    let record = edit.get(&bug).await?.ok_or_else(|| {
+        prophet_store::Error::app(format!("bug {} is edited before it is created", line.bug))
+    })?;
+    let edits = record.get("edits").and_then(Value::as_integer).unwrap_or_default();
+    edit.update(&bug, Properties::new().with("edits", edits + 1)?).await
 }
 
 async fn by_type(replica: &Replica) -> Result<()> {
