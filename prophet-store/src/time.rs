@@ -37,7 +37,8 @@ impl Timestamp {
     }
 }
 
-/// UTC in the form of RFC 3339 as far as four-digit years reach; beyond, the milliseconds.
+/// UTC in the form of RFC 3339 to the day before the last of the year 9999, where every time zone
+/// still has a four-digit year; beyond, the milliseconds.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match i64::try_from(self.millis).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok())
@@ -86,8 +87,8 @@ mod tests {
         assert_eq!(Timestamp::new(4_107_542_399_999, 0).to_string(), "2100-02-28T23:59:59.999Z");
         assert_eq!(Timestamp::new(4_107_542_400_000, 0).to_string(), "2100-03-01T00:00:00.000Z");
         assert_eq!(
-            Timestamp::new(253_402_300_799_999, 0).to_string(),
-            "9999-12-31T23:59:59.999Z"
+            Timestamp::new(253_402_207_200_000, 0).to_string(),
+            "9999-12-30T22:00:00.000Z"
         );
         assert_eq!(Timestamp::new(u64::MAX, 0).to_string(), format!("{} ms after 1970", u64::MAX));
     }
