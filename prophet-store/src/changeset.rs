@@ -173,6 +173,8 @@ impl Vote {
         choice: Option<Value>,
         mut supersedes: Vec<Digest>,
     ) -> Result<Self, InvalidChangeset> {
+        // First, for ordering them encodes them.
+        Self::check_limits(&register, &candidates)?;
         let candidates = conflict::distinct(candidates);
         supersedes.sort_unstable();
         supersedes.dedup();
@@ -186,7 +188,16 @@ impl Vote {
         conflict::identify(&self.record, &self.register, &self.candidates)
     }
 
+    fn check_limits(
+        register: &RegisterName,
+        candidates: &[Option<Value>],
+    ) -> Result<(), LimitExceeded> {
+        let mut candidates = candidates.iter().flatten();
+        candidates.try_for_each(|value| value.check_limits(|| format!("a candidate for {register}")))
+    }
+
     fn check(&self) -> Result<(), InvalidChangeset> {
+        Self::check_limits(&self.register, &self.candidates)?;
         if self.candidates.len() < 2 {
             return Err(InvalidChangeset::rule(format!(
                 "a vote on {} of {} names fewer than two candidates",
@@ -206,7 +217,19 @@ impl Vote {
                     self.record
                 )));
             }
-            candidate.check_limits(|| format!("a candidate for {}", self.register))?;
+        }
+        // The fields can be written to, and what is authored must be what others can read.
+        if self.candidates != conflict::distinct(self.candidates.clone()) {
+            return Err(InvalidChangeset::rule(format!(
+                "a vote on {} of {} repeats a candidate or has them out of order",
+                self.register, self.record
+            )));
+        }
+        if !self.supersedes.is_sorted_by(|one, other| one < other) {
+            return Err(InvalidChangeset::rule(format!(
+                "a vote on {} of {} repeats what it supersedes or has it out of order",
+                self.register, self.record
+            )));
         }
         Ok(())
     }
@@ -279,9 +302,14 @@ impl Payload {
                 }
                 changes.sort_by(|one, other| one.record.cmp(&other.record));
             }
-            Self::Resolution(votes) => votes.sort_by(|one, other| {
-                (&one.record, &one.register).cmp(&(&other.record, &other.register))
-            }),
+            Self::Resolution(votes) => {
+                for vote in votes.iter_mut() {
+                    vote.supersedes.sort_unstable();
+                }
+                votes.sort_by(|one, other| {
+                    (&one.record, &one.register).cmp(&(&other.record, &other.register))
+                });
+            }
             Self::Continuation { .. } => {}
         }
     }

@@ -1,6 +1,6 @@
-//! Record keys in serde's data model: text in the form `type/id`.
+//! Record keys and digests in serde's data model: text, keys in the form `type/id`.
 //!
-//! The text stands within a newtype struct whose name the [typed](crate::typed) serializer knows,
+//! A key's text stands within a newtype struct whose name the [typed](crate::typed) serializer knows,
 //! so that the key of a record in a field of an app's struct becomes a reference and not a text.
 
 use std::fmt;
@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use crate::id::{ConflictId, Digest};
 use crate::name::RecordKey;
 use crate::value_serde::REFERENCE_NEWTYPE;
 
@@ -40,3 +41,22 @@ impl<'de> Visitor<'de> for KeyVisitor {
         inner.deserialize_str(self)
     }
 }
+
+macro_rules! as_text {
+    ($($digest:ty)*) => {$(
+        impl Serialize for $digest {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $digest {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+as_text! { Digest ConflictId }

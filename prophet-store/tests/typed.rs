@@ -9,8 +9,8 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 
 use prophet_store::{
-    Properties, PropertyName, Real, RecordId, RecordKey, Value, from_properties, from_value,
-    limits, to_value,
+    ConflictId, Digest, Properties, PropertyName, Real, RecordId, RecordKey, ReplicaId, Value,
+    from_properties, from_value, limits, to_value,
 };
 use proptest::collection::{btree_map, hash_map, vec};
 use proptest::option::of;
@@ -213,7 +213,7 @@ fn rich() -> impl Strategy<Value = Rich> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_rich_record_comes_back_as_it_was(record in rich()) {
@@ -537,6 +537,51 @@ fn a_value_of_another_kind_is_refused_by_what_was_found_and_what_was_expected() 
     assert!(from_value::<Shape>(&to_value(&under("empty-space", 1)).unwrap()).is_err());
     assert!(from_value::<Shape>(&Value::from(1)).unwrap_err().why.contains("variant"));
     assert!(from_value::<Shape>(&Value::from("unknown")).is_err());
+}
+
+#[test]
+fn a_property_that_no_field_names_is_passed_over_unless_the_type_refuses_it() {
+    #[derive(Debug, Deserialize)]
+    struct Loose {}
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {}
+    let reference = json!({"other": {"$reference": key().to_string()}});
+    let properties: BTreeMap<PropertyName, Value> = serde_json::from_value(reference).unwrap();
+    assert!(from_properties::<Loose>(properties.iter()).is_ok());
+    let error = from_properties::<Strict>(properties.iter()).unwrap_err();
+    assert_eq!(error.path, "other");
+    assert!(error.why.contains("unknown field"), "{error}");
+}
+
+#[test]
+fn ids_and_digests_are_text() {
+    let digest = Digest::from_bytes([0xab; 32]);
+    let conflict = ConflictId::from_bytes([0xcd; 32]);
+    let ids = (digest, conflict, key().id(), ReplicaId::from_bytes([7; 16]));
+    let value = to_value(&ids).unwrap();
+    assert_eq!(value.as_list().unwrap()[0], Value::from(digest.to_string()));
+    assert_eq!(from_value::<(Digest, ConflictId, RecordId, ReplicaId)>(&value).unwrap(), ids);
+    assert!(from_value::<Digest>(&Value::from("ab")).is_err());
+}
+
+#[test]
+fn variants_of_every_tagging_come_back() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind", content = "with", rename_all = "snake_case")]
+    enum Adjacent {
+        Bare,
+        One(RecordKey),
+        Two(u8, Option<u8>),
+    }
+    let links = vec![Adjacent::Bare, Adjacent::One(key()), Adjacent::Two(1, Some(2))];
+    let properties = Properties::from_serialize(&under("links", &links)).unwrap();
+    assert_eq!(properties.to::<BTreeMap<String, Vec<Adjacent>>>().unwrap()["links"], links);
+    let link = Tagged::Link { to: key(), label: None };
+    let properties = Properties::from_serialize(&link).unwrap();
+    assert_eq!(properties.get("type"), Some(&Value::from("Link")));
+    assert_eq!(properties.get("to"), Some(&Value::from(key())));
+    assert_eq!(properties.to::<Tagged>().unwrap(), link);
 }
 
 #[test]

@@ -66,16 +66,17 @@ pub(crate) fn seal(content: Content, body: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn open(content: Content, bytes: &[u8]) -> Result<&[u8], DecodeError> {
-    let mut reader = Reader::new(bytes);
-    if reader.array::<2>()? != MAGIC {
-        malformed("the bytes do not begin as an envelope does")?;
-    }
-    let found = reader.byte()?;
     // The checksum is looked at before the version is believed: a damaged byte is not a newer
     // format. It has been, and will be, the last four bytes in every version.
     let Some((sealed, checksum)) = bytes.split_last_chunk::<4>() else {
         return Ok(malformed("the envelope ends too early")?);
     };
+    // Of what is sealed only: in an envelope cut short the checksum is not a version.
+    let mut reader = Reader::new(sealed);
+    if reader.array::<2>()? != MAGIC {
+        malformed("the bytes do not begin as an envelope does")?;
+    }
+    let found = reader.byte()?;
     if crc32fast::hash(sealed) != u32::from_le_bytes(*checksum) {
         malformed("the checksum does not match")?;
     }
@@ -90,7 +91,7 @@ pub(crate) fn open(content: Content, bytes: &[u8]) -> Result<&[u8], DecodeError>
     }
     let body = reader.counted()?;
     match reader.rest_len() {
-        4 => Ok(body),
+        0 => Ok(body),
         _ => Ok(malformed("the length does not match")?),
     }
 }

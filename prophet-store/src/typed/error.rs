@@ -7,13 +7,13 @@ use serde::de::{Expected, Unexpected};
 /// A typed value and properties do not fit one another.
 ///
 /// ```
+/// use std::collections::BTreeMap;
+///
 /// use prophet_store::Properties;
 ///
-/// let error = Properties::from_serialize(&[("count", u64::MAX)].map(|pair| pair.1)).unwrap_err();
-/// assert!(error.path.is_empty());
-/// let counts = std::collections::BTreeMap::from([("clicks", u64::MAX)]);
-/// let error = Properties::from_serialize(&counts).unwrap_err();
-/// assert_eq!(error.path, "clicks");
+/// let page = BTreeMap::from([("clicks", [7, u64::MAX])]);
+/// let error = Properties::from_serialize(&page).unwrap_err();
+/// assert_eq!(error.path, "clicks[1]");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{why}", Self::place(path))]
