@@ -79,7 +79,7 @@ impl Author {
         let changeset = Changeset::author(authored).unwrap();
         self.sequence = changeset.header().sequence.next();
         self.previous = Some(changeset.digest());
-        self.time = Timestamp::new(self.time.millis() + 1_000, 0);
+        self.time = Timestamp::new(self.time.millis().saturating_add(1_000), 0);
         changeset
     }
 
