@@ -228,7 +228,7 @@ fn satisfies(record: &RecordState, predicate: &Predicate) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_hint_leaves_out_no_record_that_satisfies_it((records, predicates) in records_and_predicates()) {
