@@ -1,5 +1,12 @@
 //! Everything that can be read is the same as on the reference store, page by page.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod common;
 
 use backend_sqlite::SqliteStore;
@@ -58,11 +65,11 @@ impl World {
             authored.creator =
                 Creator::new(["", "ada", "Åsa\u{1F980}"][(dice % 3) as usize]).unwrap();
             authored.time = Timestamp::new(dice.wrapping_mul(0x9E37_79B9_7F4A_7C15), dice as u32);
-            if dice % 11 == 0 {
+            if dice.is_multiple_of(11) {
                 authored.database = DatabaseId::from_bytes([3; 16]);
             }
         });
-        if dice % 6 == 0 {
+        if dice.is_multiple_of(6) {
             *author = kept;
             author.time = Timestamp::new(dice, 7);
         }
@@ -73,10 +80,10 @@ impl World {
             new: Some(Value::Boolean(true)),
         };
         let mut entry = common::entry(position, &changeset);
-        if dice % 4 == 0 {
+        if dice.is_multiple_of(4) {
             entry.nullify.push(adjustment.clone());
         }
-        if dice % 8 == 0 {
+        if dice.is_multiple_of(8) {
             entry.settle.push(adjustment);
         }
         entry
@@ -242,7 +249,7 @@ proptest! {
             let commit = world.commit(steps);
             let expected = block_on(memory.commit(&commit)).unwrap();
             prop_assert_eq!(block_on(store.commit(&commit)).unwrap(), expected);
-            if dice.rotate_left(number as u32) % 3 == 0 {
+            if dice.rotate_left(number as u32).is_multiple_of(3) {
                 block_on(store.close()).unwrap();
                 store = SqliteStore::open(&path).unwrap();
             }

@@ -1,5 +1,12 @@
 //! What a changeset takes on disk, indexes and all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod common;
 
 use std::fs;
