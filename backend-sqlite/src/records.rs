@@ -167,14 +167,15 @@ impl Scanning<'_> {
         let columns = columns.take(statement.parameter_count());
         let mut rows = statement.query(params_from_iter(columns)).map_err(&failed)?;
         while let Some(row) = rows.next().map_err(&failed)? {
-            if self.page.is_full() {
-                return Ok(Progress::Full);
-            }
             let uuid: [u8; 16] = row.get(0).map_err(&failed)?;
             let key = RecordKey::new(name.clone(), RecordId::from_bytes(uuid));
             let state = row.get_ref(1).map_err(&failed)?.as_blob_or_null();
             let state =
                 state.map_err(|error| damaged(self.place, format_args!("record {key}"), error))?;
+            // A hint may leave out all the rest; a row without a state is no record yet.
+            if self.page.is_full() && (state.is_some() || self.filter.condition.is_some()) {
+                return Ok(Progress::Full);
+            }
             self.rows += 1;
             if let Some(bytes) = state {
                 let state = decode(self.place, &key, bytes)?;

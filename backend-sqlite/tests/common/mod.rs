@@ -13,41 +13,41 @@ use prophet_store::{
     Timestamp, Value, Write,
 };
 
-pub const DATABASE: DatabaseId = DatabaseId::from_bytes([0xDA; 16]);
+pub(crate) const DATABASE: DatabaseId = DatabaseId::from_bytes([0xDA; 16]);
 
-pub fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity { database: DATABASE, replica: ReplicaId::from_bytes([0xAA; 16]) }
 }
 
 /// A directory of its own and the path of a replica in it, which is not there yet.
-pub fn place() -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.replica");
     (directory, path)
 }
 
-pub fn key(record_type: &str, number: u128) -> RecordKey {
+pub(crate) fn key(record_type: &str, number: u128) -> RecordKey {
     RecordKey::new(
         RecordType::new(record_type).unwrap(),
         RecordId::from_bytes(number.to_be_bytes()),
     )
 }
 
-pub fn commit_id(number: u64) -> CommitId {
+pub(crate) fn commit_id(number: u64) -> CommitId {
     CommitId::from_bytes(u128::from(number).to_be_bytes())
 }
 
 /// Authors changesets of one origin, each after the one before.
 #[derive(Debug, Clone)]
-pub struct Author {
-    pub origin: ReplicaId,
-    pub sequence: Sequence,
-    pub previous: Option<Digest>,
-    pub time: Timestamp,
+pub(crate) struct Author {
+    pub(crate) origin: ReplicaId,
+    pub(crate) sequence: Sequence,
+    pub(crate) previous: Option<Digest>,
+    pub(crate) time: Timestamp,
 }
 
 impl Author {
-    pub fn new(origin: u8) -> Self {
+    pub(crate) fn new(origin: u8) -> Self {
         Self {
             origin: ReplicaId::from_bytes([origin; 16]),
             sequence: Sequence::FIRST,
@@ -56,11 +56,11 @@ impl Author {
         }
     }
 
-    pub fn author(&mut self, payload: Payload) -> Changeset {
+    pub(crate) fn author(&mut self, payload: Payload) -> Changeset {
         self.author_with(payload, |_| ())
     }
 
-    pub fn author_with(
+    pub(crate) fn author_with(
         &mut self,
         payload: Payload,
         adjust: impl FnOnce(&mut Authored),
@@ -79,17 +79,22 @@ impl Author {
         let changeset = Changeset::author(authored).unwrap();
         self.sequence = changeset.header().sequence.next();
         self.previous = Some(changeset.digest());
-        self.time = Timestamp::new(self.time.millis() + 1_000, 0);
+        self.time = Timestamp::new(self.time.millis().saturating_add(1_000), 0);
         changeset
     }
 
     /// An update of one property.
-    pub fn update(&mut self, record: &RecordKey, name: &str, value: impl Into<Value>) -> Changeset {
+    pub(crate) fn update(
+        &mut self,
+        record: &RecordKey,
+        name: &str,
+        value: impl Into<Value>,
+    ) -> Changeset {
         self.author(update(record, name, None, value.into(), &[]))
     }
 }
 
-pub fn update(
+pub(crate) fn update(
     record: &RecordKey,
     name: &str,
     old: Option<Value>,
@@ -110,7 +115,7 @@ pub fn update(
     }])
 }
 
-pub fn entry(position: u64, changeset: &Changeset) -> LogEntry {
+pub(crate) fn entry(position: u64, changeset: &Changeset) -> LogEntry {
     LogEntry {
         position: Position::new(position),
         changeset: changeset.clone(),
@@ -120,7 +125,7 @@ pub fn entry(position: u64, changeset: &Changeset) -> LogEntry {
 }
 
 /// A record with these properties, alive, each written by a changeset that is not in any log.
-pub fn record(
+pub(crate) fn record(
     key: &RecordKey,
     alive: bool,
     properties: impl IntoIterator<Item = (PropertyName, Value)>,
@@ -135,7 +140,7 @@ pub fn record(
 }
 
 /// A commit of these changesets on `base`, with metadata that counts them.
-pub fn commit(id: u64, base: Head, changesets: &[Changeset]) -> Commit {
+pub(crate) fn commit(id: u64, base: Head, changesets: &[Changeset]) -> Commit {
     let mut commit = Commit::new(commit_id(id), base);
     for changeset in changesets {
         let position = commit.head().position.next().get();
@@ -144,15 +149,15 @@ pub fn commit(id: u64, base: Head, changesets: &[Changeset]) -> Commit {
     commit
 }
 
-pub fn metadata(id: u64, base: Head, key: &str, value: &[u8]) -> Commit {
+pub(crate) fn metadata(id: u64, base: Head, key: &str, value: &[u8]) -> Commit {
     let key = MetadataKey::new(key).unwrap();
     Commit::new(commit_id(id), base).with_metadata(key, Some(value.to_vec())).unwrap()
 }
 
-pub fn head(store: &dyn ReplicaStore) -> Head {
+pub(crate) fn head(store: &dyn ReplicaStore) -> Head {
     block_on(store.head()).unwrap()
 }
 
-pub fn apply(store: &dyn ReplicaStore, commit: &Commit) -> Result<Head, StoreError> {
+pub(crate) fn apply(store: &dyn ReplicaStore, commit: &Commit) -> Result<Head, StoreError> {
     block_on(store.commit(commit))
 }
