@@ -1,0 +1,43 @@
+//! The list of checks and `docs/contract.md` agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The rules that no check names yet, and why.
+const EXEMPT: [(&str, &str); 7] = [
+    ("C6", "only a fault while writing makes a store answer that the outcome is unknown"),
+    ("D2", "recovery takes a crash"),
+    ("D3", "it takes a crash"),
+    ("D4", "it takes a failure while writing"),
+    ("L3", "the engine promises it, not the store; audit checks it"),
+    ("X1", "it takes damaged bytes"),
+    ("X2", "it takes bytes of another format"),
+];
+
+/// The numbers in bold at the beginning of the items of the contract.
+fn rules_of_the_contract() -> BTreeSet<&'static str> {
+    let contract = include_str!("../../docs/contract.md");
+    let items = contract.lines().filter_map(|line| line.strip_prefix("- **"));
+    items.filter_map(|item| item.split_once("**")).map(|(rule, _)| rule).collect()
+}
+
+#[test]
+fn every_rule_is_named_by_a_check_or_exempt() {
+    let named: BTreeSet<_> =
+        conformance::checks().iter().flat_map(|check| check.rules).copied().collect();
+    let exempt: BTreeSet<_> = EXEMPT.iter().map(|(rule, _)| *rule).collect();
+    let rules = rules_of_the_contract();
+    assert!(rules.len() > 30, "the contract was not read: {rules:?}");
+    assert!(named.is_disjoint(&exempt), "both checked and exempt: {named:?}, {exempt:?}");
+    let covered: BTreeSet<_> = named.union(&exempt).copied().collect();
+    assert_eq!(covered, rules, "what the checks name, or the exemptions, and the contract");
+}
+
+#[test]
+fn every_check_has_a_name_of_its_own() {
+    let mut names = BTreeMap::new();
+    for check in conformance::checks() {
+        *names.entry((check.group, check.name)).or_insert(0) += 1;
+    }
+    let twice: Vec<_> = names.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
