@@ -110,7 +110,10 @@ async fn address_book(path: &std::path::Path) -> Result<(), Box<dyn Error>> {
     replica.delete(&alan).await?;
     println!("{} people are left", replica.count(&Query::of("person")?).await?);
     let before = Position::new(replica.head().await?.position.get() - 1);
-    println!("{} were there just before", replica.as_of(before).await?.count(&Query::of("person")?).await?);
+    println!(
+        "{} were there just before",
+        replica.as_of(before).await?.count(&Query::of("person")?).await?
+    );
 
     heading("audit: the records are exactly what the log says");
     let report = replica.store().audit().await?;

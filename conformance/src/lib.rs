@@ -67,6 +67,7 @@ mod child;
 mod failure;
 mod fixtures;
 mod harness;
+mod invariants;
 mod list;
 mod memory;
 mod scan;
@@ -74,6 +75,7 @@ mod suite;
 
 pub use failure::{Failure, Outcome};
 pub use harness::{Harness, Place, Power, Store};
+pub use invariants::{Invariant, check_invariant};
 pub use list::checks;
 pub use memory::MemoryHarness;
 pub use suite::{Check, Suite};

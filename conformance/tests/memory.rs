@@ -5,3 +5,5 @@ conformance::suite!(
     conformance::MemoryHarness::new(),
     without = [address, several_processes, read_only]
 );
+
+conformance::invariants!(invariants, conformance::MemoryHarness::new());

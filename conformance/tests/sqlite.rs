@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backend_sqlite::SqliteStore;
+use backend_sqlite::{SqliteOptions, SqliteStore};
 use conformance::{Harness, Place, Store};
 use prophet_store::{Identity, StoreError};
 use tempfile::TempDir;
@@ -37,7 +37,12 @@ impl Place for SqlitePlace {
     }
 
     fn open_read_only(&self) -> Option<Result<Store, StoreError>> {
-        None
+        Some(
+            SqliteOptions::new()
+                .read_only(true)
+                .open(&self.path)
+                .map(|store| Arc::new(store) as Store),
+        )
     }
 
     fn address(&self) -> Option<String> {
@@ -45,4 +50,5 @@ impl Place for SqlitePlace {
     }
 }
 
-conformance::suite!(sqlite, SqliteHarness, without = [read_only]);
+conformance::suite!(sqlite, SqliteHarness, without = []);
+conformance::invariants!(invariants, SqliteHarness);
