@@ -193,7 +193,8 @@ impl Vote {
         candidates: &[Option<Value>],
     ) -> Result<(), LimitExceeded> {
         let mut candidates = candidates.iter().flatten();
-        candidates.try_for_each(|value| value.check_limits(|| format!("a candidate for {register}")))
+        candidates
+            .try_for_each(|value| value.check_limits(|| format!("a candidate for {register}")))
     }
 
     fn check(&self) -> Result<(), InvalidChangeset> {
