@@ -120,6 +120,56 @@ fn damaged(bytes: &[u8], damages: &[Damage]) -> Vec<u8> {
     bytes
 }
 
+/// What a reader that is too lenient might take for the same: numbers longer than they need to
+/// be, and neighbours that changed places or are there twice.
+fn other_ways(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut ways = Vec::new();
+    for place in 0..bytes.len() {
+        let (before, after) = bytes.split_at(place);
+        ways.push([before, &[0xfb, after[0], 0], &after[1..]].concat());
+        for size in [1, 2, 3, 4, 5, 6, 8, 16, 32, 34] {
+            if let (Some(one), Some(other)) = (after.get(..size), after.get(size..2 * size)) {
+                let rest = &after[2 * size..];
+                ways.push([before, other, one, rest].concat());
+                ways.push([before, one, one, rest].concat());
+            }
+        }
+    }
+    ways
+}
+
+/// If a body is accepted it is the canonical one.
+fn check_body(content: u8, body: &[u8]) -> Result<(), TestCaseError> {
+    let sealed = seal(content, body);
+    if let Ok(again) = reencode(content, &sealed) {
+        prop_assert_eq!(again, sealed);
+    }
+    Ok(())
+}
+
+/// If a payload is accepted it is the canonical one. The header is made to fit it, or none would
+/// get far enough.
+fn check_payload(header: &Header, payload: &[u8]) -> Result<(), TestCaseError> {
+    let mut header = header.clone();
+    header.payload_digest = Digest::from_bytes(*blake3::hash(payload).as_bytes());
+    header.payload_len = payload.len() as u64;
+    if let Ok(accepted) = Changeset::from_parts(header.clone(), payload.to_vec()) {
+        let again = Changeset::author(Authored {
+            database: header.database,
+            origin: header.origin,
+            sequence: header.sequence,
+            previous: header.previous,
+            parents: header.parents,
+            creator: header.creator,
+            time: header.time,
+            payload: accepted.payload().clone(),
+        });
+        let again = again.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(again.payload_bytes(), payload);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
@@ -174,10 +224,7 @@ proptest! {
             [body(&bytes), body(&also.1)].concat(),
         ];
         for body in bodies {
-            let sealed = seal(content, &body);
-            if let Ok(again) = reencode(content, &sealed) {
-                prop_assert_eq!(again, sealed);
-            }
+            check_body(content, &body)?;
         }
     }
 
@@ -186,24 +233,7 @@ proptest! {
         changeset in models::changeset(),
         damages in vec(damage(), 1..4),
     ) {
-        let payload = damaged(changeset.payload_bytes(), &damages);
-        let mut header = changeset.header().clone();
-        header.payload_digest = Digest::from_bytes(*blake3::hash(&payload).as_bytes());
-        header.payload_len = payload.len() as u64;
-        if let Ok(accepted) = Changeset::from_parts(header.clone(), payload.clone()) {
-            let authored = Changeset::author(Authored {
-                database: header.database,
-                origin: header.origin,
-                sequence: header.sequence,
-                previous: header.previous,
-                parents: header.parents,
-                creator: header.creator,
-                time: header.time,
-                payload: accepted.payload().clone(),
-            });
-            let again = authored.unwrap();
-            prop_assert_eq!(again.payload_bytes(), payload.as_slice());
-        }
+        check_payload(changeset.header(), &damaged(changeset.payload_bytes(), &damages))?;
     }
 
     #[test]
@@ -228,10 +258,7 @@ proptest! {
     fn arbitrary_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..200)) {
         for content in CONTENTS {
             prop_assert!(reencode(content, &bytes).is_err());
-            let sealed = seal(content, &bytes);
-            if let Ok(again) = reencode(content, &sealed) {
-                prop_assert_eq!(again, sealed);
-            }
+            check_body(content, &bytes)?;
         }
     }
 
@@ -243,10 +270,25 @@ proptest! {
         let body = body(&bytes);
         for place in 0..body.len() {
             let forged = [&body[..place], &varint(number), &body[place + 1..]].concat();
-            let sealed = seal(content, &forged);
-            if let Ok(again) = reencode(content, &sealed) {
-                prop_assert_eq!(again, sealed);
-            }
+            check_body(content, &forged)?;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn other_ways_to_say_the_same_are_not_accepted((content, bytes) in envelope()) {
+        for other in other_ways(body(&bytes)) {
+            check_body(content, &other)?;
+        }
+    }
+
+    #[test]
+    fn other_ways_to_say_the_same_payload_are_not_accepted(changeset in models::changeset()) {
+        for other in other_ways(changeset.payload_bytes()) {
+            check_payload(changeset.header(), &other)?;
         }
     }
 }
@@ -415,6 +457,28 @@ fn a_table_item_that_nothing_uses_or_that_is_out_of_order_is_refused() {
     refused(codec::decode_record(&record(&[1], &[2, 0, 1, 0, 0])), "repeated");
     refused(codec::decode_record(&record(&[1], &[1, 1, 1])), "not in a table of 1");
     refused(codec::decode_record(&record(&[1], &[1, 0, 2])), "neither deleted (0) nor alive (1)");
+}
+
+#[test]
+fn adjustments_out_of_order_or_twice_on_one_register_are_refused() {
+    let adjustment = |last: u8| {
+        let mut id = [0; 16];
+        id[15] = last;
+        [[3].as_slice(), b"bug", &id, &[0, 0, 1, 0, 1]].concat()
+    };
+    let effects = |one, other| {
+        let both = [adjustment(one), adjustment(other)].concat();
+        [
+            seal(EFFECTS, &[&[2], both.as_slice(), &[0]].concat()),
+            seal(EFFECTS, &[&[0, 2], both.as_slice()].concat()),
+        ]
+    };
+    for bytes in effects(1, 2) {
+        assert_eq!(reencode(EFFECTS, &bytes).unwrap(), bytes);
+    }
+    for bytes in effects(2, 1).into_iter().chain(effects(1, 1)) {
+        refused(codec::decode_effects(&bytes), "repeated or out of order");
+    }
 }
 
 #[test]
