@@ -26,9 +26,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_channel::oneshot;
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
-use prophet_store::{
-    Direction, Identity, Properties, RecordKey, Replica, ReplicaStore as _, Value, codec,
-};
+use prophet_store::{Direction, Identity, Properties, RecordKey, Replica, Value, codec};
 use rusqlite::{Connection, params};
 
 const RECORDS: usize = 1_000;

@@ -156,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Six records of two types.
 fn key(number: u8) -> RecordKey {
-    let record_type = if number % 2 == 0 { "even" } else { "odd" };
+    let record_type = if number.is_multiple_of(2) { "even" } else { "odd" };
     let record_type = RecordType::new(record_type).expect("a short name");
     RecordKey::new(record_type, RecordId::from_bytes([number; 16]))
 }

@@ -62,35 +62,27 @@ impl VersionVector {
         Digest::of(&codec::encode_vector(self))
     }
 
-    /// Notes that a changeset was seen. `follows` says whether a digest that is not a tip was
-    /// seen too: a fork grows from one of those.
+    /// Notes that a changeset was seen, for the first time.
+    ///
+    /// It follows a tip, or it begins a branch: then its previous one was seen but is no tip any
+    /// more. That cannot be told from the tips alone and is for the caller to know.
     ///
     /// # Errors
-    /// A changeset whose previous one was never seen leaves a gap and is refused.
-    pub fn advance(
-        &mut self,
-        header: &Header,
-        digest: Digest,
-        follows: impl FnOnce(Digest) -> bool,
-    ) -> Result<(), Gap> {
+    /// A changeset beyond every tip that follows none of them leaves a gap and is refused.
+    pub fn advance(&mut self, header: &Header, digest: Digest) -> Result<(), Gap> {
         let Header { origin, sequence, .. } = *header;
         let tip = Tip { sequence, digest };
-        let tips = self.tips.entry(origin).or_default();
-        let replaced = header.previous.and_then(|previous| {
-            tips.iter().position(|tip| tip.digest == previous && tip.sequence.next() == sequence)
+        let known = self.of(origin);
+        let followed = header.previous.and_then(|previous| {
+            known.iter().position(|tip| tip.digest == previous && tip.sequence.next() == sequence)
         });
-        match (header.previous, replaced) {
-            (_, Some(index)) => {
-                tips.remove(index);
-            }
-            (None, None) => {}
-            (Some(previous), None) if follows(previous) => {}
-            (Some(_), None) => {
-                if tips.is_empty() {
-                    self.tips.remove(&origin);
-                }
-                return Err(Gap { origin, sequence });
-            }
+        let beyond = known.last().is_none_or(|last| last.sequence < sequence);
+        if followed.is_none() && beyond && sequence != Sequence::FIRST {
+            return Err(Gap { origin, sequence });
+        }
+        let tips = self.tips.entry(origin).or_default();
+        if let Some(index) = followed {
+            tips.remove(index);
         }
         if let Err(place) = tips.binary_search(&tip) {
             tips.insert(place, tip);

@@ -240,7 +240,7 @@ fn vector() -> VersionVector {
     let mut first = first().header().clone();
     for (origin, byte) in [(replica(0x0b), 2), (replica(0x0a), 1), (replica(0x0b), 3)] {
         first.origin = origin;
-        vector.advance(&first, digest(byte), |_| false).unwrap();
+        vector.advance(&first, digest(byte)).unwrap();
     }
     vector
 }

@@ -199,16 +199,26 @@ pub(crate) fn header(origin: ReplicaId, sequence: Sequence, previous: Option<Dig
     }
 }
 
+/// Origins that go on, and some that are forked.
 pub(crate) fn vector() -> impl Strategy<Value = VersionVector> {
-    let step = (replica(), sequence(), of(digest()), any::<[u8; 32]>());
-    vec(step, 0..8).prop_map(|steps| {
+    let step = (0u8..4, any::<bool>(), any::<[u8; 32]>());
+    vec(step, 0..12).prop_map(|steps| {
         let mut vector = VersionVector::new();
         let mut seen = BTreeSet::new();
-        for (origin, sequence, previous, digest) in steps {
-            if seen.insert(digest) {
-                let header = header(origin, sequence, previous);
-                vector.advance(&header, Digest::from_bytes(digest), |_| true).unwrap();
+        for (origin, forks, digest) in steps {
+            if !seen.insert(digest) {
+                continue;
             }
+            let origin = ReplicaId::from_bytes([origin; 16]);
+            let last = vector.of(origin).last().copied();
+            let header = match last {
+                None => header(origin, Sequence::FIRST, None),
+                Some(last) if forks => {
+                    header(origin, last.sequence, Some(Digest::from_bytes([0; 32])))
+                }
+                Some(last) => header(origin, last.sequence.next(), Some(last.digest)),
+            };
+            vector.advance(&header, Digest::from_bytes(digest)).unwrap();
         }
         vector
     })
