@@ -629,7 +629,8 @@ impl ReplicaStore for Broken {
                 let mut at = self.inner.head().await?;
                 for key in &asked {
                     let read = self.inner.get_records(std::slice::from_ref(key)).await?;
-                    (value.extend(read.value), at = read.at);
+                    value.extend(read.value);
+                    at = read.at;
                     std::thread::yield_now();
                 }
                 return Ok(Read { value, at });
