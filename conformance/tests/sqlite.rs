@@ -1,7 +1,5 @@
 //! The suite over SQLite.
 
-#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,12 +37,8 @@ impl Place for SqlitePlace {
     }
 
     fn open_read_only(&self) -> Option<Result<Store, StoreError>> {
-        Some(
-            SqliteOptions::new()
-                .read_only(true)
-                .open(&self.path)
-                .map(|store| Arc::new(store) as Store),
-        )
+        let opened = SqliteOptions::new().read_only(true).open(&self.path);
+        Some(opened.map(|store| Arc::new(store) as Store))
     }
 
     fn address(&self) -> Option<String> {

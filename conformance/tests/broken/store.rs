@@ -1,6 +1,6 @@
 //! A wrapper around the reference store with one fault in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -533,10 +533,11 @@ impl Broken {
             }
             Fault::SkipsKnownChangesets | Fault::SkipsRepeatedChangesets if !stale => {
                 let mut fresh: Vec<LogEntry> = Vec::new();
+                let mut seen = BTreeSet::new();
                 for entry in entries() {
                     let digest = entry.changeset.digest();
                     let known = self.inner.find_changesets(&[digest]).await?.value[0].is_some();
-                    let twice = fresh.iter().any(|other| other.changeset.digest() == digest);
+                    let twice = !seen.insert(digest);
                     let skips = match self.fault {
                         Fault::SkipsKnownChangesets => known,
                         _ => twice,
@@ -629,7 +630,8 @@ impl ReplicaStore for Broken {
                 let mut at = self.inner.head().await?;
                 for key in &asked {
                     let read = self.inner.get_records(std::slice::from_ref(key)).await?;
-                    (value.extend(read.value), at = read.at);
+                    value.extend(read.value);
+                    at = read.at;
                     std::thread::yield_now();
                 }
                 return Ok(Read { value, at });
@@ -731,7 +733,7 @@ impl ReplicaStore for Broken {
         self.reading().await?;
         let mut read = self.inner.find_changesets(digests).await?;
         if self.is(Fault::FindsNothingTwice) {
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             for (digest, found) in digests.iter().zip(&mut read.value) {
                 if !seen.insert(digest) {
                     *found = None;
