@@ -199,6 +199,9 @@ impl Drop for Loan<'_> {
             state.idle.push(conn);
         }
         state.lent -= 1;
-        self.pool.returned.notify_all();
+        // Nobody waits before that, and waking nobody is a system call all the same.
+        if state.closed {
+            self.pool.returned.notify_all();
+        }
     }
 }

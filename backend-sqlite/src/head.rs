@@ -60,11 +60,13 @@ pub(crate) fn append(conn: &Connection, head: &Head) -> rusqlite::Result<()> {
 }
 
 fn checksum(head: &Head) -> i64 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&head.version.get().to_le_bytes());
-    hasher.update(&head.position.get().to_le_bytes());
-    hasher.update(head.commit.as_bytes());
-    hasher.finalize().into()
+    let mut bytes = [0; 32];
+    let (version, rest) = bytes.split_at_mut(8);
+    let (position, id) = rest.split_at_mut(8);
+    version.copy_from_slice(&head.version.get().to_le_bytes());
+    position.copy_from_slice(&head.position.get().to_le_bytes());
+    id.copy_from_slice(head.commit.as_bytes());
+    crc32fast::hash(&bytes).into()
 }
 
 /// Runs `read` at one head: in a transaction that the first read of the head pins.

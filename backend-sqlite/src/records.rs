@@ -1,8 +1,11 @@
 //! Reading records.
 
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
 use prophet_store::{
-    Head, Page, PageBuilder, Read, RecordId, RecordKey, RecordScan, RecordState, RecordType,
-    StoreError, codec,
+    Page, PageBuilder, Read, RecordId, RecordKey, RecordScan, RecordState, RecordType, StoreError,
+    codec,
 };
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
@@ -13,8 +16,9 @@ use crate::pushdown::{self, Filter};
 
 /// The head and one state in one statement, which is a transaction of its own.
 const HEAD_AND_STATE: &str = "SELECT version, position, id, checksum, \
-     (SELECT r.state FROM record r WHERE r.type = (SELECT t.id FROM record_type t \
-     WHERE t.name = ?1) AND r.uuid = ?2) FROM commits ORDER BY version DESC LIMIT 1";
+     (SELECT r.state FROM record r WHERE r.type = ?1 AND r.uuid = ?2) \
+     FROM commits ORDER BY version DESC LIMIT 1";
+const TYPE: &str = "SELECT id FROM record_type WHERE name = ?1";
 const STATE: &str = "SELECT r.state FROM record r WHERE r.type = \
      (SELECT t.id FROM record_type t WHERE t.name = ?1) AND r.uuid = ?2";
 const TYPES: &str = "SELECT id, name FROM record_type WHERE name >= ?1 ORDER BY name";
@@ -22,14 +26,50 @@ const TYPES: &str = "SELECT id, name FROM record_type WHERE name >= ?1 ORDER BY 
 /// A hint may leave out any number of rows; a page looks at no more than this many.
 const ROWS_PER_PAGE: usize = 10_000;
 
+/// How many types are remembered; an app has so many kinds of things, not more.
+const REMEMBERED_TYPES: usize = 1_000;
+
+/// The numbers of record types. A number once committed is never given to another type.
+#[derive(Debug, Default)]
+pub(crate) struct Types(RwLock<BTreeMap<RecordType, i64>>);
+
+impl Types {
+    fn number(
+        &self,
+        conn: &Connection,
+        place: &str,
+        name: &RecordType,
+    ) -> Result<Option<i64>, StoreError> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = conn
+            .prepare_cached(TYPE)
+            .and_then(|mut statement| statement.query_row([name.as_str()], |row| row.get(0)))
+            .optional()
+            .map_err(sql(place, "reading a record type"))?;
+        let mut types = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = found
+            && types.len() < REMEMBERED_TYPES
+        {
+            types.insert(name.clone(), number);
+        }
+        Ok(found)
+    }
+}
+
 pub(crate) fn get(
     conn: &Connection,
     place: &str,
+    types: &Types,
     keys: &[RecordKey],
 ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
-    if let [key] = keys {
-        let (state, at) = get_one(conn, place, key)?;
-        return Ok(Read { value: vec![state], at });
+    // A type that is not there now may be there at the head that is read after.
+    if let [key] = keys
+        && let Some(number) = types.number(conn, place, key.record_type())?
+    {
+        return get_one(conn, place, number, key);
     }
     head::pinned(conn, place, |at| {
         let failed = sql(place, "reading records");
@@ -47,19 +87,19 @@ pub(crate) fn get(
 fn get_one(
     conn: &Connection,
     place: &str,
+    record_type: i64,
     key: &RecordKey,
-) -> Result<(Option<RecordState>, Head), StoreError> {
+) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
     let failed = sql(place, "reading a record");
     let mut statement = conn.prepare_cached(HEAD_AND_STATE).map_err(&failed)?;
-    let columns = (key.record_type().as_str(), *key.id().as_bytes());
-    let mut rows = statement.query(columns).map_err(&failed)?;
+    let mut rows = statement.query((record_type, *key.id().as_bytes())).map_err(&failed)?;
     let Some(row) = rows.next().map_err(&failed)? else {
         return Err(damaged(place, "commits", "there is no head"));
     };
     let at = head::from_row(row, place)?;
     let bytes = row.get_ref(4).map_err(&failed)?.as_blob_or_null();
     let bytes = bytes.map_err(|error| damaged(place, format_args!("record {key}"), error))?;
-    Ok((bytes.map(|bytes| decode(place, key, bytes)).transpose()?, at))
+    Ok(Read { value: vec![bytes.map(|bytes| decode(place, key, bytes)).transpose()?], at })
 }
 
 /// The state in `bytes`, which were stored under `key`.
@@ -105,7 +145,7 @@ pub(crate) fn scan(
     })
 }
 
-/// The types to scan, in order. There are few: an app has so many kinds of things, not more.
+/// The types to scan, in order.
 fn types(
     conn: &Connection,
     place: &str,

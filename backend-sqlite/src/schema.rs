@@ -95,7 +95,7 @@ pub(crate) const OBJECTS: &[(&str, &str)] = &[
              CASE WHEN l.millis BETWEEN 0 AND 253402300799999 \
              THEN strftime('%Y-%m-%dT%H:%M:%S', l.millis / 1000, 'unixepoch') \
              || format('.%03dZ', l.millis % 1000) \
-             ELSE l.millis || ' ms' END AS time, \
+             ELSE format('%u ms after 1970', l.millis) END AS time, \
              CASE l.kind WHEN 0 THEN 'edit' WHEN 1 THEN 'undo' WHEN 2 THEN 'merge' \
              WHEN 3 THEN 'resolution' WHEN 4 THEN 'continuation' END AS kind, \
              length(l.payload) AS bytes \

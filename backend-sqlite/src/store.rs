@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::connection::Pool;
 use crate::log::Source;
 use crate::options::SqliteOptions;
+use crate::records::Types;
 use crate::rows::Batch;
 use crate::verify;
 use crate::writer::Writer;
@@ -31,6 +32,7 @@ pub struct SqliteStore {
     // Before the writer, so that its connections are closed first when the handle is dropped.
     readers: Pool,
     writer: Option<Writer>,
+    types: Types,
 }
 
 impl SqliteStore {
@@ -50,8 +52,8 @@ impl SqliteStore {
         SqliteOptions::new().open(path)
     }
 
-    pub(crate) const fn new(facts: Facts, readers: Pool, writer: Option<Writer>) -> Self {
-        Self { facts, readers, writer }
+    pub(crate) fn new(facts: Facts, readers: Pool, writer: Option<Writer>) -> Self {
+        Self { facts, readers, writer, types: Types::default() }
     }
 
     fn read<T>(
@@ -84,7 +86,7 @@ impl ReplicaStore for SqliteStore {
         &self,
         keys: &[RecordKey],
     ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
-        self.read(|conn, place| records::get(conn, place, keys))
+        self.read(|conn, place| records::get(conn, place, &self.types, keys))
     }
 
     async fn scan_records(

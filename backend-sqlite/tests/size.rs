@@ -74,5 +74,13 @@ fn a_one_property_changeset_takes_less_than_300_bytes() {
     }
     let each = (sizes[1] - sizes[0]) as f64 / 10_000.0;
     println!("{each} bytes per changeset");
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let tables = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC LIMIT 8";
+    let mut statement = conn.prepare(tables).unwrap();
+    let sizes = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    for size in sizes {
+        let (name, bytes): (String, i64) = size.unwrap();
+        println!("{name}: {bytes} bytes");
+    }
     assert!(each < 300.0, "{each} bytes per changeset");
 }
