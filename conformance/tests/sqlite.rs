@@ -1,5 +1,7 @@
 //! The suite over SQLite.
 
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
