@@ -10,6 +10,7 @@ use prophet_store::{
 use crate::failure::{Outcome, ensure, ensure_eq, ensure_error};
 use crate::fixtures::{Model, Racer, World, key, metadata_key};
 use crate::harness::Store;
+use crate::scan::page;
 use crate::suite::{Context, apply, in_threads, persist};
 
 pub(crate) async fn every_commit_moves_the_head(context: &Context<'_>) -> Outcome {
@@ -271,7 +272,7 @@ pub(crate) async fn one_line(store: &Store, mut heads: Vec<Head>) -> Outcome {
     let mut after = None;
     let mut entries = Vec::new();
     loop {
-        let page = store.scan_log(&LogScan { after, ..LogScan::default() }).await?;
+        let page = page(&LogScan::default(), store, after, PageLimit::default()).await?;
         entries.extend(page.items);
         after = page.more;
         if after.is_none() {
