@@ -1,7 +1,6 @@
 //! What a commit does within its transaction.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 use prophet_store::{
@@ -10,12 +9,11 @@ use prophet_store::{
 };
 use rusqlite::{Connection, OptionalExtension as _, ToSql};
 
-use crate::error::{damaged, sql};
+use crate::error::sql;
 use crate::head;
 use crate::rows::{Batch, EntryRow, RecordRow};
 
 const FIND: &str = "SELECT position FROM log WHERE substr(digest, 1, 8) = ?1 AND digest = ?2";
-const LAST_POSITION: &str = "SELECT max(position) FROM log";
 const COMMIT_ID: &str = "SELECT id FROM commits WHERE version = ?1";
 /// The lowest position is what makes the answer the same for ever where the origin was forked.
 const PREVIOUS: &str = "SELECT digest FROM log WHERE origin = ?1 AND sequence = ?2 \
@@ -57,7 +55,7 @@ pub(crate) fn judge(
     batch: &mut Batch,
 ) -> Result<Verdict, StoreError> {
     let failed = sql(place, "looking at the head");
-    let head = head::read(conn, place)?;
+    let head = head::read_to_commit(conn, place)?;
     if batch.base != head {
         return match was_applied(conn, batch).map_err(&failed)? {
             true => Ok(Verdict::Applied),
@@ -65,13 +63,6 @@ pub(crate) fn judge(
         };
     }
     std::mem::replace(&mut batch.distinct, Ok(()))?;
-    let last: Option<i64> = conn
-        .prepare_cached(LAST_POSITION)
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .map_err(&failed)?;
-    if last.unwrap_or(0).cast_unsigned() != head.position.get() {
-        return Err(damaged(place, "the log", "its end is not where the head says"));
-    }
     for entry in &batch.entries {
         let digest = entry.changeset.digest();
         if let Some(position) = find(conn, &digest).map_err(&failed)? {
@@ -103,9 +94,10 @@ fn was_applied(conn: &Connection, batch: &Batch) -> rusqlite::Result<bool> {
 pub(crate) fn write(
     conn: &Connection,
     database: DatabaseId,
+    known: &mut Known,
     batch: &Batch,
 ) -> rusqlite::Result<Head> {
-    let mut names = Names::new(conn);
+    let mut names = Names { conn, known, records: HashMap::new() };
     for record in &batch.records {
         names.put_record(record)?;
     }
@@ -192,42 +184,51 @@ pub(crate) fn previous_digest(
     Ok(digest.map(Digest::from_bytes))
 }
 
-/// The numbers that stand for names in other tables, remembered for the length of one commit.
-struct Names<'c> {
-    conn: &'c Connection,
+/// The numbers that stand for names in other tables. Such a number is given once and for all, so
+/// they are remembered from commit to commit, but for those of a commit that was rolled back.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
     types: HashMap<RecordType, i64>,
     origins: HashMap<ReplicaId, i64>,
     creators: HashMap<Creator, i64>,
+}
+
+/// More names than this are not remembered: reading is always right.
+const KNOWN_NAMES: usize = 4_096;
+
+impl Known {
+    /// Keeps the memory bounded.
+    pub(crate) fn trim(&mut self) {
+        if self.types.len() + self.origins.len() + self.creators.len() > KNOWN_NAMES {
+            *self = Self::default();
+        }
+    }
+}
+
+struct Names<'c> {
+    conn: &'c Connection,
+    known: &'c mut Known,
+    /// For the length of one commit.
     records: HashMap<RecordKey, i64>,
 }
 
-impl<'c> Names<'c> {
-    fn new(conn: &'c Connection) -> Self {
-        Self {
-            conn,
-            types: HashMap::new(),
-            origins: HashMap::new(),
-            creators: HashMap::new(),
-            records: HashMap::new(),
-        }
-    }
-
+impl Names<'_> {
     fn record_type(&mut self, name: &RecordType) -> rusqlite::Result<i64> {
         const FIND: &str = "SELECT id FROM record_type WHERE name = ?1";
         const INSERT: &str = "INSERT INTO record_type (name) VALUES (?1)";
-        remembered(self.conn, &mut self.types, name, (FIND, INSERT), &name.as_str())
+        remembered(self.conn, &mut self.known.types, name, (FIND, INSERT), &name.as_str())
     }
 
     fn origin(&mut self, uuid: ReplicaId) -> rusqlite::Result<i64> {
         const FIND: &str = "SELECT id FROM origin WHERE uuid = ?1";
         const INSERT: &str = "INSERT INTO origin (uuid) VALUES (?1)";
-        remembered(self.conn, &mut self.origins, &uuid, (FIND, INSERT), uuid.as_bytes())
+        remembered(self.conn, &mut self.known.origins, &uuid, (FIND, INSERT), uuid.as_bytes())
     }
 
     fn creator(&mut self, name: &Creator) -> rusqlite::Result<i64> {
         const FIND: &str = "SELECT id FROM creator WHERE name = ?1";
         const INSERT: &str = "INSERT INTO creator (name) VALUES (?1)";
-        remembered(self.conn, &mut self.creators, name, (FIND, INSERT), &name.as_str())
+        remembered(self.conn, &mut self.known.creators, name, (FIND, INSERT), &name.as_str())
     }
 
     fn put_record(&mut self, row: &RecordRow) -> rusqlite::Result<()> {
@@ -267,10 +268,12 @@ fn remembered<K: Clone + Eq + Hash>(
     statements: (&str, &str),
     column: &dyn ToSql,
 ) -> rusqlite::Result<i64> {
-    match known.entry(name.clone()) {
-        Entry::Occupied(found) => Ok(*found.get()),
-        Entry::Vacant(place) => Ok(*place.insert(number(conn, statements, [column])?)),
+    if let Some(id) = known.get(name) {
+        return Ok(*id);
     }
+    let id = number(conn, statements, [column])?;
+    known.insert(name.clone(), id);
+    Ok(id)
 }
 
 /// The number that `find` gives, or that of the row that `insert` makes.

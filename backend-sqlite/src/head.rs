@@ -12,6 +12,9 @@ pub(crate) const FORGET_EVERY: i64 = 256;
 
 const SELECT: &str =
     "SELECT version, position, id, checksum FROM commits ORDER BY version DESC LIMIT 1";
+/// The end of the log comes along, so that one statement shows whether the two agree.
+const SELECT_WITH_END: &str = "SELECT version, position, id, checksum, \
+     (SELECT max(position) FROM log) FROM commits ORDER BY version DESC LIMIT 1";
 
 /// Where the replica is, in the transaction that is open, or else now.
 pub(crate) fn read(conn: &Connection, place: &str) -> Result<Head, StoreError> {
@@ -21,6 +24,22 @@ pub(crate) fn read(conn: &Connection, place: &str) -> Result<Head, StoreError> {
     match rows.next().map_err(sql(place, action))? {
         Some(row) => from_row(row, place),
         None => Err(damaged(place, "commits", "there is no head")),
+    }
+}
+
+/// Where the replica is, for a commit: the log has to end there.
+pub(crate) fn read_to_commit(conn: &Connection, place: &str) -> Result<Head, StoreError> {
+    let failed = sql(place, "reading the head");
+    let mut statement = conn.prepare_cached(SELECT_WITH_END).map_err(&failed)?;
+    let mut rows = statement.query([]).map_err(&failed)?;
+    let Some(row) = rows.next().map_err(&failed)? else {
+        return Err(damaged(place, "commits", "there is no head"));
+    };
+    let head = from_row(row, place)?;
+    let end: Option<i64> = row.get(4).map_err(&failed)?;
+    match end.unwrap_or(0).cast_unsigned() == head.position.get() {
+        true => Ok(head),
+        false => Err(damaged(place, "the log", "its end is not where the head says")),
     }
 }
 

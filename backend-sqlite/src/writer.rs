@@ -12,7 +12,7 @@ use futures_channel::oneshot;
 use prophet_store::{DatabaseId, Head, StoreError};
 use rusqlite::{Connection, ErrorCode};
 
-use crate::apply::{self, Verdict};
+use crate::apply::{self, Known, Verdict};
 use crate::connection::Target;
 use crate::error::{file, sql, translate};
 use crate::head;
@@ -47,7 +47,8 @@ impl Writer {
         let (jobs, queue) = mpsc::channel();
         let (ending, ended) = oneshot::channel();
         let place = target.place.clone();
-        let worker = Worker { conn, target: target.clone(), database };
+        let known = Known::default();
+        let worker = Worker { conn, target: target.clone(), database, known };
         let thread = thread::Builder::new()
             .name("sqlite writer".to_owned())
             .spawn(move || {
@@ -104,6 +105,7 @@ struct Worker {
     conn: Connection,
     target: Target,
     database: DatabaseId,
+    known: Known,
 }
 
 impl Worker {
@@ -129,7 +131,7 @@ impl Worker {
         let place = &self.target.place;
         self.execute("BEGIN IMMEDIATE").map_err(sql(place, "beginning a commit"))?;
         let written = match apply::judge(&self.conn, place, batch) {
-            Ok(Verdict::Apply) => apply::write(&self.conn, self.database, batch)
+            Ok(Verdict::Apply) => apply::write(&self.conn, self.database, &mut self.known, batch)
                 .map_err(sql(place, "writing a commit")),
             Ok(Verdict::Applied) => {
                 self.roll_back();
@@ -143,7 +145,9 @@ impl Worker {
         });
         if written.is_err() {
             self.roll_back();
+            self.known = Known::default();
         }
+        self.known.trim();
         written
     }
 

@@ -500,6 +500,22 @@ fn rules_default_canonicalize_and_report_everything_at_once() {
 }
 
 #[test]
+fn what_is_too_large_is_refused_with_the_limit_and_the_size() {
+    block_on(async {
+        let replica = replica();
+        let large = "x".repeat(limits::VALUE_BYTES as usize);
+        let error = replica.create("note", name(&large)).await.unwrap_err();
+        let expected = format!("at most {} are allowed", limits::VALUE_BYTES);
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert!(error.to_string().contains("property \"name\""), "{error}");
+        let deep = (0..limits::VALUE_DEPTH).fold(Value::from(1), |deep, _| vec![deep].into());
+        let error = replica.create("note", properties([("name", deep)])).await.unwrap_err();
+        assert!(error.to_string().contains("65 levels of nesting"), "{error}");
+        assert_eq!(replica.head().await.unwrap(), Head::EMPTY, "nothing was written");
+    });
+}
+
+#[test]
 fn watch_gives_what_is_committed_here_and_elsewhere() {
     block_on(async {
         let store: Arc<dyn ReplicaStore> = Arc::new(MemoryStore::new(identity()));
@@ -549,6 +565,38 @@ fn two_handles_on_one_store_take_turns_and_lose_nothing() {
         let report = store.audit().await.unwrap();
         assert!(report.is_sound(), "{report:?}");
         assert_eq!(report.entries, 41);
+    });
+}
+
+#[test]
+fn an_edit_that_changes_nothing_is_judged_by_what_others_have_committed() {
+    block_on(async {
+        let store: Arc<dyn ReplicaStore> = Arc::new(MemoryStore::new(identity()));
+        let open = || Replica::options().open_shared(store.clone());
+        let (one, two) = (open().await.unwrap(), open().await.unwrap());
+        let key = one.create("person", name("Ada")).await.unwrap();
+        two.update(&key, name("Grace")).await.unwrap();
+        assert!(one.update(&key, name("Ada")).await.unwrap().is_some(), "she was Grace by then");
+        two.delete(&key).await.unwrap();
+        let error = one.update(&key, name("Ada")).await.unwrap_err();
+        assert!(matches!(error, Error::NoSuchRecord { deleted: true, .. }), "{error}");
+        one.undelete(&key).await.unwrap();
+        assert!(two.delete(&key).await.unwrap().is_some(), "it was not deleted any more");
+    });
+}
+
+#[test]
+fn an_edit_that_changes_nothing_waits_for_what_it_saw() {
+    block_on(async {
+        let (replica, store) = unreliable(&[(true, true), (false, true)]).await;
+        let key = replica.create("person", name("Ada")).await.unwrap();
+        // The first update is staged, and will fail; the second sees what it has staged.
+        let update = || replica.update(&key, name("Grace"));
+        let results = join_all(vec![update().boxed(), update().boxed()]).await;
+        assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
+        let written = results.iter().filter(|result| matches!(result, Ok(Some(_)))).count();
+        assert_eq!(written, 1, "the second wrote what the first could not: {results:?}");
+        assert!(store.audit().await.unwrap().is_sound());
     });
 }
 

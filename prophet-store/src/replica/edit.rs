@@ -112,16 +112,25 @@ impl Replica {
                 turn.give_up().await;
                 continue;
             }
-            let value = result?;
-            work.seal(inner)?;
+            let sealed = match result {
+                Ok(value) => work.seal(inner).map(|()| value),
+                Err(error) => Err(error),
+            };
+            let value = match sealed {
+                Ok(value) if !work.is_empty() => value,
+                // Nothing is committed that would show whether what it saw was so.
+                outcome => match turn.confirm().await? {
+                    Outcome::Committed => {
+                        return outcome.map(|value| Edited { value, changesets: Vec::new() });
+                    }
+                    Outcome::Stale => continue,
+                },
+            };
             let changesets: Vec<_> = work
                 .entries
                 .iter()
                 .map(|entry| (entry.position, entry.changeset.digest()))
                 .collect();
-            if work.entries.is_empty() && work.metadata.is_empty() {
-                return Ok(Edited { value, changesets });
-            }
             let (commit, front) = work.into_commit()?;
             match turn.stage(commit, front).await? {
                 Outcome::Committed => return Ok(Edited { value, changesets }),
@@ -406,6 +415,10 @@ impl Work {
         self.front.tip = Some((changeset.header().sequence, changeset.digest()));
         self.front.head.position = position;
         Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.metadata.is_empty()
     }
 
     /// The commit of all that was sealed, by itself; and where the replica is after it.

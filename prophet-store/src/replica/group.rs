@@ -5,7 +5,7 @@
 //! may have to carry it out, and when a task that does so is dropped, another takes over and sends
 //! the very same commit again, which the store applies at most once.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ use crate::time::HybridClock;
 /// A group this large is committed before more is staged.
 const GROUP_BYTES: u64 = 4 << 20;
 const GROUP_ENTRIES: usize = 4_096;
+/// How much of what was written last is kept at hand, so that the next edit of the same records
+/// need not read it back.
+const RECENT_BYTES: usize = 4 << 20;
 /// How many past heads are known as steps on the way here: a read may lag behind by the commits
 /// that can end while one edit runs.
 const REMEMBERED_HEADS: usize = 4;
@@ -69,8 +72,37 @@ struct State {
     /// Unknown before the first edit, and after others have committed.
     front: Option<Front>,
     heads: VecDeque<Head>,
+    /// States as the edits staged so far leave them, committed or not.
+    recent: Recent,
     open: Option<Group>,
     in_flight: Option<Arc<Group>>,
+}
+
+/// Record states by key. When they grow too large all are forgotten: reading is always right.
+#[derive(Default)]
+struct Recent {
+    states: HashMap<RecordKey, RecordState>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn keep(&mut self, state: &RecordState) {
+        let size = state.approximate_size();
+        if self.bytes.saturating_add(size) > RECENT_BYTES {
+            self.clear();
+        }
+        if size > RECENT_BYTES {
+            return;
+        }
+        self.bytes += size;
+        if let Some(old) = self.states.insert(state.key().clone(), state.clone()) {
+            self.bytes = self.bytes.saturating_sub(old.approximate_size());
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 struct Group {
@@ -100,11 +132,19 @@ impl State {
         }
     }
 
+    /// Forgets where the replica is, after it was seen to be elsewhere than `front` led to.
+    fn forget(&mut self, front: &Front) {
+        if self.generation == front.generation && self.in_flight.is_none() {
+            self.start_over();
+        }
+    }
+
     /// Throws away what is staged and not under way; its edits run again.
     fn start_over(&mut self) {
         self.generation += 1;
         self.front = None;
         self.heads.clear();
+        self.recent.clear();
         if let Some(open) = self.open.take() {
             open.status.decide(Ok(Outcome::Stale));
         }
@@ -121,9 +161,14 @@ impl Committer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state of a record that an edit not yet committed leaves behind.
+    /// The state of a record as the edits before leave it, if they wrote to it and it is not
+    /// forgotten. What is not committed yet is never forgotten.
+    ///
+    /// Others may have committed since, but then this edit's commit will be refused.
     pub(super) fn staged(&self, key: &RecordKey) -> Option<RecordState> {
-        self.lock().commits().find_map(|commit| commit.records().get(key).cloned())
+        let state = self.lock();
+        let recent = state.recent.states.get(key);
+        recent.or_else(|| state.commits().find_map(|commit| commit.records().get(key))).cloned()
     }
 
     /// What an edit not yet committed makes of a metadata key.
@@ -136,6 +181,14 @@ impl Committer {
         let state = self.lock();
         state.generation == front.generation
             && (state.heads.contains(&at) || state.commits().any(|commit| commit.head() == at))
+    }
+
+    /// Whether nobody but this handle has committed between `front` and `at`.
+    fn came_from(&self, front: &Front, at: Head) -> bool {
+        let state = self.lock();
+        state.generation == front.generation
+            && (state.heads.back() == Some(&at)
+                || state.commits().any(|commit| commit.head() == at))
     }
 
     /// Wakes when something was committed through this handle.
@@ -316,6 +369,32 @@ impl Turn<'_> {
         inner.decided(&status).await
     }
 
+    /// Ends the turn of an edit that commits nothing: what it saw counts only once it is durable,
+    /// and if nobody else had committed by then.
+    pub(super) async fn confirm(self) -> Result<Outcome, Error> {
+        let Self { inner, front, guard } = self;
+        let staged = {
+            let state = inner.committer.lock();
+            let in_flight = state.in_flight.as_ref().map(|group| &group.status);
+            let open = state.open.as_ref().map(|group| &group.status);
+            in_flight.into_iter().chain(open).cloned().collect::<Vec<_>>()
+        };
+        drop(guard);
+        for status in staged {
+            match inner.decided(&status).await {
+                Ok(Outcome::Committed) => {}
+                // What it saw did not come about.
+                Ok(Outcome::Stale) | Err(_) => return Ok(Outcome::Stale),
+            }
+        }
+        let at = inner.store.head().await?;
+        if inner.committer.came_from(&front, at) {
+            return Ok(Outcome::Committed);
+        }
+        inner.committer.lock().forget(&front);
+        Ok(Outcome::Stale)
+    }
+
     /// Ends the turn of an edit that saw somebody else's commit.
     pub(super) async fn give_up(self) {
         let status = {
@@ -325,9 +404,7 @@ impl Turn<'_> {
                 (Some(group), _) => Some(Arc::clone(&group.status)),
                 (None, Some(open)) => Some(Arc::clone(&open.status)),
                 (None, None) => {
-                    if state.generation == self.front.generation {
-                        state.start_over();
-                    }
+                    state.forget(&self.front);
                     None
                 }
             }
@@ -379,6 +456,9 @@ impl State {
             }
         };
         let status = Arc::clone(&group.status);
+        for written in commit.records().values() {
+            self.recent.keep(written);
+        }
         self.front = Some(Front { head: group.commit.head(), ..front.clone() });
         Pushed::Staged(status)
     }

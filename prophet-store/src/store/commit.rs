@@ -204,7 +204,7 @@ impl Commit {
         self.size
     }
 
-    /// Whether any changeset is in it twice: what every store refuses before it looks further.
+    /// Refuses a commit that has a changeset twice: for stores, once the base was found to be right.
     ///
     /// # Errors
     /// The first changeset met again.
