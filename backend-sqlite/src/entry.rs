@@ -59,7 +59,7 @@ pub(crate) fn read(
         creator: Creator::new(columns.creator).map_err(|error| wrong(&error.to_string()))?,
         time: Timestamp::new(columns.millis.cast_unsigned(), columns.counter),
         kind: kind_of(columns.kind).ok_or_else(|| wrong("its kind is unknown"))?,
-        payload_digest: Digest::from_bytes(*blake3::hash(&columns.payload).as_bytes()),
+        payload_digest: Digest::of(&columns.payload),
         payload_len: columns.payload.len() as u64,
     };
     let changeset = Changeset::from_parts(header, columns.payload)

@@ -126,7 +126,8 @@ macro_rules! digest {
                 &self.0
             }
 
-            pub(crate) fn of(bytes: &[u8]) -> Self {
+            /// The BLAKE3 digest of `bytes`.
+            pub fn of(bytes: &[u8]) -> Self {
                 Self(*blake3::hash(bytes).as_bytes())
             }
         }

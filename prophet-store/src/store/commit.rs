@@ -171,7 +171,7 @@ impl Commit {
 
     /// The head after it was applied.
     pub fn head(&self) -> Head {
-        let position = self.base.position.get() + self.entries.len() as u64;
+        let position = self.base.position.get().saturating_add(self.entries.len() as u64);
         Head {
             version: self.base.version.next(),
             position: Position::new(position),
