@@ -421,6 +421,12 @@ impl<'a> Run<'a> {
         prop_assert_eq!(log.len() + 1, self.snapshots.len());
         let mut seen = Seen::default();
         for (entry, snapshot) in log.iter().zip(&self.snapshots[1..]) {
+            // Its author saw everything, so there was nothing to set back; and nothing to settle,
+            // but for what an undelete brings back.
+            prop_assert!(entry.nullify.is_empty(), "{:?}", entry.nullify);
+            let mut changes = entry.changeset.changes().iter();
+            let undeletes = changes.any(|change| change.kind == ChangeKind::Undelete);
+            prop_assert!(undeletes || entry.settle.is_empty(), "{:?}", entry.settle);
             for step in steps(entry) {
                 seen.step(&step, false)?;
             }
