@@ -71,3 +71,8 @@ mod writer;
 
 pub use options::SqliteOptions;
 pub use store::SqliteStore;
+
+/// The program in the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
