@@ -105,7 +105,9 @@ fn what_is_not_a_replica_is_refused() {
     for error in refused(&path) {
         assert!(matches!(error, StoreError::NotAReplica { .. }), "{error}");
     }
-    for error in refused(directory.path()) {
+    let within = directory.path().join("a directory");
+    fs::create_dir(&within).unwrap();
+    for error in refused(&within) {
         assert!(matches!(error, StoreError::NotAReplica { .. }), "{error}");
     }
 }
