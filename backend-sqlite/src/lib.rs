@@ -71,3 +71,8 @@ mod writer;
 
 pub use options::SqliteOptions;
 pub use store::SqliteStore;
+
+/// The program in the README is tested here: this crate has all that it needs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
