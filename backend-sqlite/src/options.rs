@@ -88,7 +88,7 @@ impl SqliteOptions {
         identity: Identity,
     ) -> Result<SqliteStore, StoreError> {
         let given = path.as_ref();
-        let place = given.display().to_string();
+        let place = named(given);
         let path = absolute(given, &place)?;
         create::create(&path, &place, &identity)?;
         self.open(given)
@@ -103,7 +103,7 @@ impl SqliteOptions {
     /// out.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         let given = path.as_ref();
-        let place = given.display().to_string();
+        let place = named(given);
         let path = match given.canonicalize() {
             Ok(path) => path,
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
@@ -186,10 +186,31 @@ fn facts(target: &Target, identity: Identity, access: Access) -> Facts {
     Facts { identity, place: target.place.clone(), format: FORMAT.into(), capabilities }
 }
 
+/// The path as messages name it.
+fn named(path: &Path) -> String {
+    match path.as_os_str().is_empty() {
+        true => "the empty path".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
+/// Where to create the file, or why that cannot be the place of one: the system says no more than
+/// that something was not found.
 fn absolute(path: &Path, place: &str) -> Result<PathBuf, StoreError> {
-    let named = std::path::absolute(path).and_then(|path| match path.file_name() {
-        Some(_) => Ok(path),
-        None => Err(std::io::Error::new(InvalidInput, "the path names no file; add a file name")),
-    });
-    named.map_err(|error| StoreError::io(format!("{place:?}"), "creating the file", error))
+    let refuse = |kind, why: String| {
+        Err(StoreError::io(place, "creating the file", std::io::Error::new(kind, why)))
+    };
+    let absolute = std::path::absolute(path).map_err(file(place, "creating the file"))?;
+    let (Some(_), Some(directory)) = (absolute.file_name(), absolute.parent()) else {
+        return refuse(InvalidInput, "the path names no file; add a file name".to_owned());
+    };
+    if matches!(directory.try_exists(), Ok(false)) {
+        let directory = directory.display();
+        return refuse(NotFound, format!("there is no directory {directory}; make it first"));
+    }
+    let ends_as_directory = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if ends_as_directory && matches!(absolute.try_exists(), Ok(false)) {
+        return refuse(InvalidInput, "the path names a directory; add a file name".to_owned());
+    }
+    Ok(absolute)
 }

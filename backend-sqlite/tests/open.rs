@@ -97,6 +97,9 @@ fn what_is_not_a_replica_is_refused() {
     not_a_replica(&[0; 10_000]);
     not_a_replica("more than a page of text\n".repeat(1_000).as_bytes());
 
+    // Not the temporary directory itself: beside that other programs come and go.
+    let inner = directory.path().join("a directory");
+    fs::create_dir(&inner).unwrap();
     fs::remove_file(&path).unwrap();
     let conn = Connection::open(&path).unwrap();
     conn.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA user_version = 9")
@@ -105,9 +108,7 @@ fn what_is_not_a_replica_is_refused() {
     for error in refused(&path) {
         assert!(matches!(error, StoreError::NotAReplica { .. }), "{error}");
     }
-    let within = directory.path().join("a directory");
-    fs::create_dir(&within).unwrap();
-    for error in refused(&within) {
+    for error in refused(&inner) {
         assert!(matches!(error, StoreError::NotAReplica { .. }), "{error}");
     }
 }
@@ -170,7 +171,12 @@ fn creating_where_no_file_can_be_says_why() {
     let error = SqliteStore::create(path.join("below"), identity()).unwrap_err();
     let StoreError::Io { place, source, .. } = &error else { panic!("{error}") };
     assert_eq!(*place, path.join("below").display().to_string());
-    assert!(source.to_string().contains("No such file"), "{source}");
+    assert!(source.to_string().contains("there is no directory"), "{source}");
+    let error = SqliteStore::create(directory.path().join("new/"), identity()).unwrap_err();
+    let StoreError::Io { source, .. } = &error else { panic!("{error}") };
+    assert!(source.to_string().contains("names a directory"), "{source}");
+    let error = SqliteStore::open("").unwrap_err();
+    assert!(error.to_string().contains("the empty path"), "{error}");
     for nowhere in ["", "/", ".."] {
         let error = SqliteStore::create(nowhere, identity()).unwrap_err();
         assert!(

@@ -1,6 +1,6 @@
 //! The contract of a replica store in executable form: one suite for every backend.
 //!
-//! The rules are numbered in `docs/contract.md`. Each check names those that it checks, and a
+//! The rules are numbered in `docs/contract.md`, which is what to read before writing a store. Each check names those that it checks, and a
 //! failure says which rule was broken, what was expected and what came.
 //!
 //! # Checking a backend
@@ -18,6 +18,9 @@
 //! That makes a test of each check, named like `memory::commit::stale_base_is_refused`, so that
 //! `cargo test`, editors and CI treat them as any others. [`MemoryHarness`] is the example of a
 //! harness: it is some forty lines.
+//!
+//! [`invariants!`] does the same for the engine over the store: the invariants of a replica, each
+//! as a property test over random histories.
 //!
 //! # Powers
 //!

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+use crate::error::Error;
 use crate::id::{CommitId, DatabaseId, RecordId, ReplicaId};
 use crate::store::Identity;
 
@@ -74,14 +75,14 @@ impl Identity {
     }
 }
 
-pub(crate) fn new_commit_id(environment: &dyn Environment) -> io::Result<CommitId> {
-    random_uuid(environment).map(CommitId::from)
+pub(crate) fn new_commit_id(environment: &dyn Environment) -> Result<CommitId, Error> {
+    random_uuid(environment).map(CommitId::from).map_err(Error::random)
 }
 
 /// Record ids begin with the time, so that records made together are stored together.
-pub(crate) fn new_record_id(environment: &dyn Environment) -> io::Result<RecordId> {
+pub(crate) fn new_record_id(environment: &dyn Environment) -> Result<RecordId, Error> {
     let mut bytes = [0; 10];
-    environment.random(&mut bytes)?;
+    environment.random(&mut bytes).map_err(Error::random)?;
     let uuid = uuid::Builder::from_unix_timestamp_millis(environment.now(), &bytes).into_uuid();
     Ok(RecordId::from(uuid))
 }

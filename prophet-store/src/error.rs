@@ -51,7 +51,7 @@ pub enum Error {
     #[error("nothing was written, because {}", list(.0))]
     Rejected(Vec<Problem>),
     /// Taking back a changeset would lose what was done later. All that stands in the way is listed.
-    #[error("changeset {changeset} cannot be undone, because {}", list(.obstacles))]
+    #[error("changeset {changeset} cannot be undone, because {}; undo what came later first, or edit instead", list(.obstacles))]
     #[non_exhaustive]
     CannotUndo {
         /// The changeset.
@@ -67,7 +67,9 @@ pub enum Error {
         digest: Digest,
     },
     /// There is no such position in the log.
-    #[error("there is no position {position} in this log, which ends at {last}")]
+    #[error(
+        "there is no position {position} in this log, which ends at {last}; choose one up to that"
+    )]
     #[non_exhaustive]
     NoSuchPosition {
         /// The position asked for.
@@ -93,9 +95,18 @@ pub enum Error {
     /// A regular expression is not usable.
     #[error(transparent)]
     Pattern(#[from] InvalidPattern),
-    /// A Rust value is not a record, or a record not that Rust value.
+    /// A Rust value is not a record, or a value not that Rust type.
     #[error(transparent)]
     Typed(#[from] TypedError),
+    /// A record is not what it was to be read as.
+    #[error("record {key} does not fit: {misfit}")]
+    #[non_exhaustive]
+    Misfit {
+        /// The record.
+        key: RecordKey,
+        /// What does not fit, and where in the record.
+        misfit: TypedError,
+    },
     /// The log does not fit the records: the store is damaged, or somebody else wrote to it.
     #[error("{0}; run verify and audit, and restore the replica from a peer or a backup")]
     UncleanLog(#[from] Box<UncleanLog>),
@@ -126,6 +137,11 @@ impl Error {
         Self::App(Arc::from(reason.into()))
     }
 
+    /// Not a conversion: an I/O error of the app's own is not about random numbers.
+    pub(crate) fn random(error: std::io::Error) -> Self {
+        Self::Random(Arc::new(error))
+    }
+
     /// The store's error, if it was the store that failed.
     pub fn as_store(&self) -> Option<&StoreError> {
         match self {
@@ -144,12 +160,6 @@ impl From<StoreError> for Error {
 impl From<LimitExceeded> for Error {
     fn from(error: LimitExceeded) -> Self {
         Self::Invalid(error.into())
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self::Random(Arc::new(error))
     }
 }
 

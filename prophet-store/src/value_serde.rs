@@ -179,7 +179,7 @@ impl<'de> Visitor<'de> for ValueSeed {
             Some(BYTES) => BASE64
                 .decode(map.next_value::<String>()?)
                 .map(Value::Bytes)
-                .map_err(de::Error::custom)?,
+                .map_err(|why| de::Error::custom(format!("{BYTES:?} is not base64: {why}")))?,
             Some(REFERENCE) => map
                 .next_value::<String>()?
                 .parse()

@@ -133,6 +133,20 @@ fn an_update_that_changes_nothing_makes_no_changeset() {
 }
 
 #[test]
+fn json_with_a_misspelt_name_is_no_query() {
+    for json in [
+        r#"{"type": "bug", "filtr": "all"}"#,
+        r#"{"type": "bug", "order": [{"property": "a", "directoin": "backward"}]}"#,
+        r#"{"type": "bug", "filter": {"in": {"property": "a", "values": [1], "x": 2}}}"#,
+        r#"{"type": "bug", "after": {"id": "018f2d6e-7b1c-7000-8000-000000000001", "order": [],
+            "x": 1}}"#,
+    ] {
+        let error = serde_json::from_str::<Query>(json).unwrap_err();
+        assert!(error.to_string().contains("unknown field"), "{json}: {error}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_named_in_the_error() {
     block_on(async {
         let replica = replica();
@@ -148,6 +162,11 @@ fn what_is_not_there_is_named_in_the_error() {
         assert!(matches!(error, Error::ReservedType { .. }), "{error}");
         let error = replica.as_of(Position::new(99)).await.unwrap_err();
         assert!(error.to_string().contains("ends at 2"), "{error}");
+        let misfit = replica.create("person", Properties::try_from([("name", 7)]).unwrap());
+        let key = misfit.await.unwrap();
+        let record = replica.get(&key).await.unwrap().unwrap();
+        let error = record.to::<BTreeMap<String, String>>().unwrap_err().to_string();
+        assert!(error.contains(&key.to_string()) && error.contains("name: "), "{error}");
         let error = replica.by_luid(7).await.unwrap_err();
         assert!(matches!(error, Error::NoSuchLuid { luid: 7, .. }), "{error}");
         let error = replica.undo(Digest::from_bytes([1; 32])).await.unwrap_err();

@@ -110,7 +110,8 @@ pub(crate) const fn signed_varint_len(number: i64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    /// How many nested values may still be met, so that few bytes cannot become much memory.
+    /// How many parts of the value being read were met: bounded, so that few bytes cannot become
+    /// much memory.
     pub(super) nodes: u64,
 }
 

@@ -47,6 +47,7 @@ pub struct Query {
 
 /// One step of an order: by this property, in this direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(clippy::exhaustive_structs, reason = "an order is a property and a direction")]
 pub struct Order {
     /// The property. Records without it come after all others, before them when backward.
@@ -59,6 +60,7 @@ pub struct Order {
 /// A place in the results of a query, after which another query can go on. It stays right while
 /// records come and go: it names values, not a count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cursor {
     pub(crate) order: Vec<Option<Value>>,
     pub(crate) id: crate::id::RecordId,

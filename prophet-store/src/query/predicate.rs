@@ -34,7 +34,7 @@ pub enum Comparison {
 /// [`Not`](Self::Not) can make that true. Values of different kinds neither equal nor order one
 /// another, but integers and reals are all numbers. Text compares bytewise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Predicate {
     /// True of every record.

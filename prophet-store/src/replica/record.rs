@@ -69,8 +69,9 @@ impl Record {
     /// The record as any deserialisable struct or map.
     ///
     /// # Errors
-    /// What does not fit, with the path to it.
+    /// [`Error::Misfit`]: what does not fit, with the record and the path to it.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        Ok(typed::from_properties(self.properties.iter())?)
+        typed::from_properties(self.properties.iter())
+            .map_err(|misfit| Error::Misfit { key: self.key.clone(), misfit })
     }
 }

@@ -6,7 +6,7 @@ use crate::codec;
 use crate::id::{CommitId, Position};
 use crate::limits::{self, LimitExceeded};
 use crate::log::LogEntry;
-use crate::name::RecordKey;
+use crate::name::{NameError, RecordKey};
 use crate::record::RecordState;
 use crate::resolution::Resolution;
 use crate::store::{Head, StoreError};
@@ -20,13 +20,12 @@ impl MetadataKey {
     ///
     /// # Errors
     /// An empty key, and one above the limit.
-    pub fn new(text: impl Into<Box<str>>) -> Result<Self, LimitExceeded> {
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, NameError> {
         let text = text.into();
-        let actual = text.len() as u64;
-        if actual == 0 {
-            let what = "an empty metadata key, which names nothing,".to_owned();
-            return Err(LimitExceeded { what, unit: "keys", allowed: 0, actual: 1 });
+        if text.is_empty() {
+            return Err(NameError::Empty { what: "metadata key" });
         }
+        let actual = text.len() as u64;
         limits::check(|| "a metadata key".into(), "bytes", limits::METADATA_KEY_BYTES, actual)?;
         Ok(Self(text))
     }

@@ -1,7 +1,7 @@
 //! The store trait: what a backend implements, and all that the engine knows of it.
 //!
-//! The contract is numbered in `docs/contract.md`; each method names its rules. The
-//! [conformance suite](https://docs.rs/conformance) is its executable form.
+//! The contract is numbered in `docs/contract.md`; each method names its rules. The crate
+//! `conformance` is its executable form.
 
 mod commit;
 mod error;
@@ -38,7 +38,7 @@ use crate::resolution::Resolution;
 /// beside these is in [`ReplicaStoreExt`](crate::ReplicaStoreExt).
 #[async_trait]
 pub trait ReplicaStore: Debug + Send + Sync + 'static {
-    /// What the store says of itself, without input or output. It never changes.
+    /// What the store says of itself, without input or output. It never changes (rule O4).
     fn facts(&self) -> &Facts;
 
     /// Where the replica is (rules R1, R2).
@@ -101,7 +101,7 @@ pub trait ReplicaStore: Debug + Send + Sync + 'static {
     /// Applies all of `commit`, durably, if and only if the replica is at `commit.base()`, and
     /// answers with the new head. Otherwise it changes nothing and says where the replica is. A
     /// commit already applied is not applied again: the answer is the head it led to (rules C1 to
-    /// C7, D1 to D4, L1 to L4, V2).
+    /// C8, D1 to D4, L1 to L4, V1, V2, O5).
     ///
     /// # Errors
     /// [`StoreError::StaleBase`] names the present head. Any error but

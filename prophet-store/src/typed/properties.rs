@@ -124,7 +124,8 @@ impl Properties {
     /// # Errors
     /// What cannot be stored without loss is refused, and the error names the path to it:
     /// integers beyond `i64`, numbers that are not finite, units, and `None` within a list or a
-    /// nested map (a nested struct with `#[serde(flatten)]` is one). So are names that are no property names, repeated names, and nesting beyond
+    /// nested map (a nested struct with `#[serde(flatten)]` is one). So are names that are no
+    /// property names, repeated names, and nesting beyond
     /// [`VALUE_DEPTH`](crate::limits::VALUE_DEPTH).
     pub fn from_serialize<T: Serialize + ?Sized>(record: &T) -> Result<Self, TypedError> {
         ser::to_properties(record).map(Self)
