@@ -203,3 +203,35 @@ fn a_refusal_after_a_dropped_commit_does_not_say_that_nothing_was_applied() {
         assert!(replica.store().audit().await.unwrap().is_sound());
     });
 }
+
+#[test]
+fn what_a_rule_refused_in_a_changeset_is_not_left_out_of_the_edit() {
+    block_on(async {
+        let rules = RecordRules::new()
+            .validate("name", |name| name.map(|_| ()).ok_or_else(|| "is needed".to_owned()))
+            .unwrap();
+        let options = Replica::options().environment(Still::default());
+        let options = options.rules("person", rules).unwrap();
+        let replica = options.open(MemoryStore::new(identity())).await.unwrap();
+        let edited = replica
+            .edit(|edit| async move {
+                edit.create("person", Properties::new()).await?;
+                assert!(edit.begin_changeset(Creator::empty(), None).is_err());
+                edit.create("person", name("Ada")).await
+            })
+            .await;
+        assert!(matches!(edited, Err(Error::Rejected(_))), "{edited:?}");
+        assert_eq!(replica.head().await.unwrap(), Head::EMPTY);
+
+        let edited = replica
+            .edit(|edit| async move {
+                let key = edit.create("person", Properties::new()).await?;
+                assert!(edit.begin_changeset(Creator::empty(), None).is_err());
+                edit.update(&key, name("Ada")).await?;
+                edit.begin_changeset(Creator::empty(), None)
+            })
+            .await
+            .unwrap();
+        assert_eq!(edited.changesets.len(), 1, "what was refused can be put right");
+    });
+}
