@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_lite::StreamExt as _;
 use futures_lite::future::{block_on, poll_once};
 use prophet_store::*;
 
@@ -65,6 +66,15 @@ enum Act {
 struct Scripted {
     store: MemoryStore,
     script: Mutex<VecDeque<Act>>,
+    /// The size of the largest commit so far.
+    largest: AtomicU64,
+}
+
+impl Scripted {
+    fn new(script: &[Act]) -> Self {
+        let script = Mutex::new(script.iter().copied().collect());
+        Self { store: MemoryStore::new(identity()), script, largest: AtomicU64::new(0) }
+    }
 }
 
 #[async_trait]
@@ -127,6 +137,7 @@ impl ReplicaStore for Scripted {
         self.store.scan_metadata(scan).await
     }
     async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
+        self.largest.fetch_max(commit.size(), Ordering::SeqCst);
         let act = self.script.lock().unwrap().pop_front();
         match act {
             None | Some(Act::Works) => self.store.commit(commit).await,
@@ -151,9 +162,7 @@ impl ReplicaStore for Scripted {
 }
 
 async fn scripted(script: &[Act]) -> Replica {
-    let script = Mutex::new(script.iter().copied().collect());
-    let store = Scripted { store: MemoryStore::new(identity()), script };
-    Replica::options().environment(Still::default()).open(store).await.unwrap()
+    Replica::options().environment(Still::default()).open(Scripted::new(script)).await.unwrap()
 }
 
 fn is_unknown(error: &Error) -> bool {
@@ -233,5 +242,38 @@ fn what_a_rule_refused_in_a_changeset_is_not_left_out_of_the_edit() {
             .await
             .unwrap();
         assert_eq!(edited.changesets.len(), 1, "what was refused can be put right");
+    });
+}
+
+#[test]
+fn a_copy_takes_no_more_at_once_than_an_entry_and_a_page() {
+    const MEBIBYTE: usize = 1 << 20;
+    block_on(async {
+        let replica = scripted(&[]).await;
+        for n in 0..12 {
+            let photo = Properties::try_from([("photo", Value::from(vec![n; MEBIBYTE]))]).unwrap();
+            replica.create("photo", photo).await.unwrap();
+            let metadata = MetadataKey::new(format!("app/{n}")).unwrap();
+            let commit =
+                Commit::new(CommitId::from_bytes([n + 1; 16]), replica.head().await.unwrap());
+            let commit = commit.with_metadata(metadata, Some(vec![n; MEBIBYTE])).unwrap();
+            replica.store().commit(&commit).await.unwrap();
+        }
+        // Small entries, all on one page of the log, that touch large records.
+        let photos: Vec<_> =
+            replica.find(&Query::of("photo").unwrap()).map(|photo| photo.unwrap()).collect().await;
+        for photo in &photos {
+            replica.update(photo.key(), name("Ada")).await.unwrap();
+        }
+        let target = Scripted::new(&[]);
+        replica.store().copy_to(&target).await.unwrap();
+        let largest = target.largest.load(Ordering::SeqCst);
+        assert!(largest < 7 * MEBIBYTE as u64, "a commit of {largest} bytes");
+        assert!(target.audit().await.unwrap().is_sound());
+        assert_eq!(target.stream_metadata(MetadataScan::default()).count().await, 12);
+        let scan = RecordScan::default();
+        let copied: Vec<_> = target.stream_records(scan.clone()).try_collect().await.unwrap();
+        let records: Vec<_> = replica.store().stream_records(scan).try_collect().await.unwrap();
+        assert_eq!(copied, records);
     });
 }

@@ -70,8 +70,8 @@ impl Replica {
     ///
     /// The closure is run again when somebody else committed in the meantime, so it must not do
     /// anything else that counts. While it runs, other edits of this process wait: it should
-    /// not wait for people, and must not call [`edit`](Self::edit) itself, which would wait for
-    /// ever.
+    /// not wait for people, and must write through its [`Edit`] alone: whatever else may write,
+    /// [`luids`](Self::luids) and [`undo`](Self::undo) too, would wait for ever.
     ///
     /// ```
     /// use futures_lite::future::block_on;
