@@ -101,8 +101,8 @@ pub trait ReplicaStoreExt: ReplicaStore {
     /// what integrating it does, every record is the fold of its history, and the log replays
     /// cleanly in both directions.
     ///
-    /// Memory is bounded by the largest record and by the number of replicas that ever wrote.
-    /// Time is linear in the log.
+    /// Memory is bounded by a page of the log and of the records, and by the number of replicas
+    /// that ever wrote. A changeset is read once for the log and once for each record it touches.
     ///
     /// # Errors
     /// What the store says; what is wrong with the data is in the report.
@@ -122,7 +122,7 @@ pub trait ReplicaStoreExt: ReplicaStore {
 
     /// Copies the whole replica into `target`, an empty store of the same identity: to move to
     /// another backend, not to have two, which would be a fork. The records are replayed from the
-    /// log, so the copy is sound, or the log is not.
+    /// log, so the copy is sound, or the log is not. What others write meanwhile may be left out.
     ///
     /// # Errors
     /// A target that is not empty or has another identity; what either store says.
@@ -294,8 +294,11 @@ fn refold(
     }
 }
 
-/// How many log entries one commit of a copy carries.
+/// How many log entries one commit of a copy carries at most.
 const COPY_ENTRIES: usize = 1_000;
+/// A commit of a copy that has come to this many bytes is large enough: few small entries can
+/// touch many large records.
+const COPY_BYTES: u64 = 4 << 20;
 
 async fn copy<S: ReplicaStore + ?Sized>(
     source: &S,
@@ -323,13 +326,19 @@ async fn copy<S: ReplicaStore + ?Sized>(
         }
         head = target.commit(&replay(target, head, &page.items).await?).await?;
     }
-    let mut metadata = source.stream_metadata(MetadataScan::default());
-    let mut commit = Commit::new(copy_commit_id(head), head);
-    while let Some(pair) = metadata.next().await {
-        let (key, value) = pair?;
-        commit = commit.with_metadata(key, Some(value))?;
+    let mut scan = MetadataScan::default();
+    loop {
+        let page = source.scan_metadata(&scan).await?;
+        let mut commit = Commit::new(copy_commit_id(head), head);
+        for (key, value) in page.items {
+            commit = commit.with_metadata(key, Some(value))?;
+        }
+        head = target.commit(&commit).await?;
+        match page.more {
+            Some(more) => scan.after = Some(more),
+            None => return Ok(head),
+        }
     }
-    Ok(target.commit(&commit).await?)
 }
 
 /// Copies are alike, so the ids of their commits may be; they only have to differ from each other.
@@ -339,23 +348,23 @@ fn copy_commit_id(base: Head) -> crate::id::CommitId {
     )
 }
 
-/// The commit that appends `entries` to `target`, with the records and resolutions they lead to.
+/// The commit that appends the first of `entries` to `target`, as many as are enough for one, with
+/// the records and resolutions they lead to.
 async fn replay(
     target: &dyn ReplicaStore,
     head: Head,
     entries: &[LogEntry],
 ) -> Result<Commit, Error> {
-    let keys: Vec<_> = entries
-        .iter()
-        .flat_map(|entry| entry.changeset.changes().iter().map(|change| change.record.clone()))
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let known = target.get_records(&keys).await?.value;
-    let mut states: BTreeMap<_, _> =
-        known.into_iter().flatten().map(|state| (state.key().clone(), state)).collect();
+    let mut states: BTreeMap<RecordKey, RecordState> = BTreeMap::new();
     let mut commit = Commit::new(copy_commit_id(head), head);
+    let mut known_bytes = 0;
     for entry in entries {
+        let changed = entry.changeset.changes().iter().map(|change| &change.record);
+        let keys: Vec<_> = changed.filter(|key| !states.contains_key(key)).cloned().collect();
+        for state in target.get_records(&keys).await?.value.into_iter().flatten() {
+            known_bytes += state.approximate_size() as u64;
+            states.insert(state.key().clone(), state);
+        }
         let replayed = integrate(entry.position, &entry.changeset, &mut states);
         if replayed != *entry {
             return Err(StoreError::corrupt(
@@ -368,6 +377,9 @@ async fn replay(
             commit = commit.with_resolution(resolution)?;
         }
         commit = commit.with_entry(replayed)?;
+        if known_bytes + commit.size() >= COPY_BYTES {
+            break;
+        }
     }
     for state in states.into_values() {
         commit = commit.with_record(state)?;

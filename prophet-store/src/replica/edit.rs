@@ -70,8 +70,8 @@ impl Replica {
     ///
     /// The closure is run again when somebody else committed in the meantime, so it must not do
     /// anything else that counts. While it runs, other edits of this process wait: it should
-    /// not wait for people, and must not call [`edit`](Self::edit) itself, which would wait for
-    /// ever.
+    /// not wait for people, and must write through its [`Edit`] alone: whatever else may write,
+    /// [`luids`](Self::luids) and [`undo`](Self::undo) too, would wait for ever.
     ///
     /// ```
     /// use futures_lite::future::block_on;
@@ -373,16 +373,17 @@ fn expect_alive(key: &RecordKey, pending: &Pending) -> Result<(), Error> {
 }
 
 impl Work {
-    /// Makes a changeset of what is pending, if it comes to anything.
+    /// Makes a changeset of what is pending, if it comes to anything. What is refused stays
+    /// pending, so that an edit which ignores that is refused in the end.
     fn seal(&mut self, inner: &Inner) -> Result<(), Error> {
-        let mut pending = std::mem::take(&mut self.pending);
-        inner.apply_rules(&mut pending)?;
-        let changes: Vec<Change> = pending.values().filter_map(Pending::change).collect();
-        let undone = self.undone.take();
+        inner.apply_rules(&mut self.pending)?;
+        let changes: Vec<Change> = self.pending.values().filter_map(Pending::change).collect();
         if changes.is_empty() {
+            self.pending.clear();
+            self.undone = None;
             return Ok(());
         }
-        let payload = match undone {
+        let payload = match self.undone {
             Some(undone) => Payload::Undo { undone, changes },
             None => Payload::Edit(changes),
         };
@@ -402,6 +403,8 @@ impl Work {
             payload,
         })?;
         let position = self.front.head.position.next();
+        let pending = std::mem::take(&mut self.pending);
+        self.undone = None;
         let mut states: BTreeMap<_, _> =
             pending.into_iter().map(|(key, pending)| (key, pending.into_before())).collect();
         // Records that were only read have no change; their states stay as they are.

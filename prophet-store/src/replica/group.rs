@@ -281,17 +281,19 @@ impl Inner {
 
     /// Carries out the commit that is under way, or else the next one. Only for whoever leads.
     async fn commit_next(&self) {
-        let group = {
+        let (group, again) = {
             let mut state = self.committer.lock();
-            if state.in_flight.is_none() {
+            // It was sent before, and whoever did so was dropped or did not hear of it.
+            let again = state.in_flight.is_some();
+            if !again {
                 state.in_flight = state.open.take().map(Arc::new);
             }
             match &state.in_flight {
-                Some(group) => Arc::clone(group),
+                Some(group) => (Arc::clone(group), again),
                 None => return,
             }
         };
-        let result = self.send(&group.commit).await;
+        let result = self.send(&group.commit, again).await;
         let mut state = self.committer.lock();
         let decision = match result {
             Ok(head) => {
@@ -326,22 +328,31 @@ impl Inner {
         self.committer.committed.notify(usize::MAX);
     }
 
-    /// Sends a commit, and sends the very same one again while that may help.
-    async fn send(&self, commit: &Commit) -> Result<Head, StoreError> {
+    /// Sends a commit, and sends the very same one again while that may help. Once one attempt may
+    /// have been applied (`unsure`), only the head it led to or `StaleBase` says what became of it:
+    /// an error of a later attempt is about that attempt alone.
+    async fn send(&self, commit: &Commit, mut unsure: bool) -> Result<Head, StoreError> {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            match self.store.commit(commit).await {
-                Err(error)
-                    if attempt < ATTEMPTS
-                        && matches!(error.action(), Action::Retry | Action::Reconcile) =>
-                {
-                    self.environment.sleep(pause).await;
-                    pause *= 2;
-                    attempt += 1;
-                }
-                result => return result,
+            let error = match self.store.commit(commit).await {
+                Err(error) if error.action() != Action::Rebase => error,
+                settled => return settled,
+            };
+            unsure |= error.action() == Action::Reconcile;
+            let may_help = matches!(error.action(), Action::Retry | Action::Reconcile);
+            if attempt == ATTEMPTS || !may_help {
+                return Err(match error.action() {
+                    action if unsure && action != Action::Reconcile => {
+                        let place = &self.store.facts().place;
+                        StoreError::outcome_unknown(commit.id(), place, Some(error.into()))
+                    }
+                    _ => error,
+                });
             }
+            self.environment.sleep(pause).await;
+            pause *= 2;
+            attempt += 1;
         }
     }
 }
