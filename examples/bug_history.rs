@@ -15,8 +15,8 @@ use backend_sqlite::SqliteStore;
 use futures_lite::{StreamExt as _, future};
 use indicatif::{ProgressBar, ProgressStyle};
 use prophet_store::{
-    Creator, Direction, Edit, Identity, MemoryStore, Position, Properties, Query, RecordId,
-    RecordKey, RecordType, Replica, ReplicaStore, ReplicaStoreExt as _, Value, property,
+    Direction, Edit, Identity, MemoryStore, Position, Properties, Query, RecordId, RecordKey,
+    RecordType, Replica, ReplicaStore, ReplicaStoreExt as _, Value, property,
 };
 use serde::Deserialize;
 
@@ -151,7 +151,7 @@ fn bug_key(bug: &str) -> Result<RecordKey, prophet_store::Error> {
 /// One line as one changeset.
 async fn write(edit: &Edit, line: &Line) -> Result<(), prophet_store::Error> {
     let time = line.ops.first().map(|operation| operation.time * 1_000);
-    edit.begin_changeset(Creator::new(&line.author)?, time)?;
+    edit.begin_changeset(line.author.as_str(), time)?;
     let bug = bug_key(&line.bug)?;
     for operation in &line.ops {
         match &operation.what {

@@ -29,7 +29,7 @@
 //! ```
 //!
 //! The file is meant to be looked at with the `sqlite3` command too: `SELECT * FROM changesets`
-//! and `SELECT * FROM records` are views for people. `docs/format-sqlite.md` describes every
+//! and `SELECT * FROM records` are views for people. `docs/format.md` describes every
 //! table.
 //!
 //! # What holds

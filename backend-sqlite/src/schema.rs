@@ -1,4 +1,4 @@
-//! The tables, as SQL. `docs/format-sqlite.md` explains every column.
+//! The tables, as SQL. `docs/format.md` explains every column.
 
 /// Marks the file as a replica: "Prop" in ASCII.
 pub(crate) const APPLICATION_ID: u32 = 0x5072_6f70;

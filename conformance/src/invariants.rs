@@ -500,7 +500,9 @@ async fn perform(edit: &prophet_store::Edit, act: &Act) -> Result<bool, Error> {
     };
     match done {
         Ok(()) => Ok(true),
-        Err(Error::NoSuchRecord { .. } | Error::RecordExists { .. }) => Ok(false),
+        Err(Error::NoSuchRecord { .. } | Error::RecordExists { .. } | Error::NotDeleted { .. }) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

@@ -38,6 +38,16 @@ pub enum Error {
         /// The record.
         key: RecordKey,
     },
+    /// The record is there, so there is nothing to bring back.
+    #[error("the record {key} is not deleted; there is nothing to undelete")]
+    #[non_exhaustive]
+    NotDeleted {
+        /// The record.
+        key: RecordKey,
+    },
+    /// A cursor belongs to a query with another order.
+    #[error("the cursor comes from a query in another order; take one from this query, or none")]
+    CursorOfAnotherOrder,
     /// Only Prophet itself makes records of this type.
     #[error(
         "records of type {record_type:?} belong to Prophet; choose a type that does not begin with '_'"

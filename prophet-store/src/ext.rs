@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use futures_lite::{Stream, StreamExt as _, stream};
 
 use crate::error::Error;
-use crate::id::Position;
-use crate::integrate::integrate;
-use crate::log::LogEntry;
+use crate::id::{CommitId, Digest, Position};
+use crate::integrate::{integrate, integrate_change};
+use crate::log::{Adjustment, LogEntry};
 use crate::name::RecordKey;
 use crate::record::RecordState;
 use crate::resolution::Resolution;
@@ -228,7 +228,7 @@ async fn audit_records<S: ReplicaStore + ?Sized>(
         let state = state?;
         let key = state.key().clone();
         let mut problem = |what: String| report.problems.push(format!("record {key}: {what}"));
-        let mut states = BTreeMap::new();
+        let mut fold = RecordState::new(key.clone());
         let mut visible = Visible::NEVER;
         let scan = HistoryScan {
             record: key.clone(),
@@ -244,36 +244,34 @@ async fn audit_records<S: ReplicaStore + ?Sized>(
                 break;
             }
             folded += u64::from(entry.position <= end);
-            refold(&entry, &key, &mut states, &mut visible, &mut problem);
+            refold(&entry, &mut fold, &mut visible, &mut problem);
         }
         report.records += 1;
-        if states.get(&key) != Some(&state) {
+        if fold != state {
             problem("its state is not the fold of its history".to_owned());
         }
     }
     Ok(folded)
 }
 
-/// Integrates `entry` again, as far as it concerns `key`, and compares.
+/// Integrates `entry` again, as far as it concerns the record of `state`, and compares.
 fn refold(
     entry: &LogEntry,
-    key: &RecordKey,
-    states: &mut BTreeMap<RecordKey, RecordState>,
+    state: &mut RecordState,
     visible: &mut Visible,
     problem: &mut impl FnMut(String),
 ) {
     let position = entry.position;
-    let again = integrate(position, &entry.changeset, states);
-    states.retain(|record, _| record == key);
-    let of_key = |entry: &LogEntry| {
-        let adjustments =
-            entry.nullify.iter().map(|a| (true, a)).chain(entry.settle.iter().map(|a| (false, a)));
-        adjustments
-            .filter(|(_, a)| a.record == *key)
-            .map(|(n, a)| (n, a.clone()))
-            .collect::<Vec<_>>()
+    let key = &state.key().clone();
+    let of_key = |adjustments: &[Adjustment]| -> Vec<_> {
+        adjustments.iter().filter(|adjustment| adjustment.record == *key).cloned().collect()
     };
-    if of_key(&again) != of_key(entry) {
+    let mut changes = entry.changeset.changes().iter();
+    let again = changes
+        .find(|change| change.record == *key)
+        .map(|change| integrate_change(position, &entry.changeset, change, state))
+        .unwrap_or_default();
+    if again != (of_key(&entry.nullify), of_key(&entry.settle)) {
         problem(format!("what the entry at position {position} did to it is not what it does"));
     }
     let before = visible.clone();
@@ -287,9 +285,7 @@ fn refold(
         Ok(()) if back != before => problem(format!("position {position} cannot be walked back")),
         Ok(()) => {}
     }
-    if let Some(state) = states.get(key)
-        && Visible::of(state) != *visible
-    {
+    if Visible::of(state) != *visible {
         problem(format!("after position {position} it is not what the log says"));
     }
 }
@@ -324,12 +320,13 @@ async fn copy<S: ReplicaStore + ?Sized>(
         if page.items.is_empty() {
             break;
         }
-        head = target.commit(&replay(target, head, &page.items).await?).await?;
+        let commit = Commit::new(copy_commit_id(page.at, head), head);
+        head = target.commit(&replay(target, commit, &page.items).await?).await?;
     }
     let mut scan = MetadataScan::default();
     loop {
         let page = source.scan_metadata(&scan).await?;
-        let mut commit = Commit::new(copy_commit_id(head), head);
+        let mut commit = Commit::new(copy_commit_id(page.at, head), head);
         for (key, value) in page.items {
             commit = commit.with_metadata(key, Some(value))?;
         }
@@ -341,22 +338,23 @@ async fn copy<S: ReplicaStore + ?Sized>(
     }
 }
 
-/// Copies are alike, so the ids of their commits may be; they only have to differ from each other.
-fn copy_commit_id(base: Head) -> crate::id::CommitId {
-    crate::id::CommitId::from_bytes(
-        uuid::Uuid::from_u128(u128::from(base.version.get()) + 1).into_bytes(),
-    )
+/// The id of the commit on `base` of a copy of what `source` was: another one for each copy of
+/// something else, so that heads of different content are never alike.
+fn copy_commit_id(source: Head, base: Head) -> CommitId {
+    let numbers = [source.version, base.version].map(|version| version.get().to_le_bytes());
+    let digest = Digest::of(&[source.commit.as_bytes().as_slice(), &numbers.concat()].concat());
+    let [id, _] = digest.halves();
+    CommitId::from_bytes(id)
 }
 
 /// The commit that appends the first of `entries` to `target`, as many as are enough for one, with
 /// the records and resolutions they lead to.
 async fn replay(
     target: &dyn ReplicaStore,
-    head: Head,
+    mut commit: Commit,
     entries: &[LogEntry],
 ) -> Result<Commit, Error> {
     let mut states: BTreeMap<RecordKey, RecordState> = BTreeMap::new();
-    let mut commit = Commit::new(copy_commit_id(head), head);
     let mut known_bytes = 0;
     for entry in entries {
         let changed = entry.changeset.changes().iter().map(|change| &change.record);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::changeset::{Change, ChangeKind, Changeset};
 use crate::id::Position;
-use crate::log::LogEntry;
+use crate::log::{Adjustment, LogEntry};
 use crate::name::RecordKey;
 use crate::record::RecordState;
 use crate::register::Write;
@@ -24,15 +24,28 @@ pub(crate) fn integrate(
         let state = states
             .entry(change.record.clone())
             .or_insert_with(|| RecordState::new(change.record.clone()));
-        let before = Visible::of(state);
-        let seen = before.as_seen_by(change);
-        nullify.extend(before.adjustments_to(&seen, &change.record));
-        write(state, change, changeset);
-        let changed = seen.changed_by(change);
-        settle.extend(changed.adjustments_to(&Visible::of(state), &change.record));
-        state.set_changed(position);
+        let (nullified, settled) = integrate_change(position, changeset, change, state);
+        nullify.extend(nullified);
+        settle.extend(settled);
     }
     LogEntry { position, changeset: changeset.clone(), nullify, settle }
+}
+
+/// Integrates one change of `changeset` into the state of its record, and gives what that
+/// nullified and settled.
+pub(crate) fn integrate_change(
+    position: Position,
+    changeset: &Changeset,
+    change: &Change,
+    state: &mut RecordState,
+) -> (Vec<Adjustment>, Vec<Adjustment>) {
+    let before = Visible::of(state);
+    let seen = before.as_seen_by(change);
+    let nullified = before.adjustments_to(&seen, &change.record);
+    write(state, change, changeset);
+    state.set_changed(position);
+    let settled = seen.changed_by(change).adjustments_to(&Visible::of(state), &change.record);
+    (nullified, settled)
 }
 
 fn write(state: &mut RecordState, change: &Change, changeset: &Changeset) {

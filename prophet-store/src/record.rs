@@ -64,13 +64,14 @@ impl RecordState {
     }
 
     /// The state that these registers make up, or `None` if a value of the existence is not a
-    /// boolean.
+    /// boolean. A property without a write is one that was never written, and is left out.
     pub fn from_registers(
         key: RecordKey,
         changed: Position,
         existence: Register,
-        properties: BTreeMap<PropertyName, Register>,
+        mut properties: BTreeMap<PropertyName, Register>,
     ) -> Option<Self> {
+        properties.retain(|_, register| !register.writes().is_empty());
         let boolean = |write: &Write| matches!(write.value, Some(Value::Boolean(_)));
         let valid = existence.writes().iter().all(boolean);
         valid.then(|| Self::from_parts(key, changed, existence, properties))

@@ -250,7 +250,7 @@ fn many_changesets_share_one_commit() {
         let edited = replica
             .edit(|edit| async move {
                 for (creator, time) in [("ada", 2_000), ("grace", 1_000)] {
-                    edit.begin_changeset(Creator::new(creator)?, Some(time))?;
+                    edit.begin_changeset(creator, Some(time))?;
                     edit.create("note", name(creator)).await?;
                 }
                 Ok(())
@@ -415,6 +415,46 @@ fn queries_filter_order_limit_and_go_on() {
         let counts = replica.record_types().await.unwrap();
         let counts: Vec<_> = counts.iter().map(|(name, n)| (name.as_str(), *n)).collect();
         assert_eq!(counts, [("animal", 1), ("person", 5)]);
+    });
+}
+
+#[test]
+fn a_cursor_is_for_the_order_it_comes_from() {
+    block_on(async {
+        let replica = replica();
+        for text in ["a", "b", "c"] {
+            replica.create("person", name(text)).await.unwrap();
+        }
+        let plain = Query::of("person").unwrap();
+        let first: Record = replica.find(&plain).next().await.unwrap().unwrap();
+        let rest = plain.clone().after(Replica::cursor(&plain, &first));
+        assert_eq!(names(replica.find(&rest)).await, ["b", "c"]);
+        let by_name = plain.clone().order_by("name", Direction::Backward).unwrap();
+        let wrong = by_name.after(Replica::cursor(&plain, &first));
+        let error = replica.find(&wrong).next().await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::CursorOfAnotherOrder), "{error}");
+    });
+}
+
+#[test]
+fn undo_goes_back_whatever_the_rules_say_now() {
+    block_on(async {
+        let store: Arc<dyn ReplicaStore> = Arc::new(MemoryStore::new(identity()));
+        let free = Replica::options().open_shared(store.clone()).await.unwrap();
+        let key = free.create("person", name("ada")).await.unwrap();
+        let rules = RecordRules::new()
+            .canonicalize("name", |_| "ADA".into())
+            .unwrap()
+            .validate("name", |value| match value {
+                Some(Value::Text(name)) if name == "ADA" => Ok(()),
+                _ => Err("must be ADA".to_owned()),
+            })
+            .unwrap();
+        let options = Replica::options().rules("person", rules).unwrap();
+        let ruled = options.open_shared(store.clone()).await.unwrap();
+        let changed = ruled.update(&key, name("any")).await.unwrap().unwrap();
+        ruled.undo(changed).await.unwrap();
+        assert_eq!(ruled.get(&key).await.unwrap().unwrap().get("name"), Some(&"ada".into()));
     });
 }
 

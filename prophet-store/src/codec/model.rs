@@ -523,7 +523,10 @@ pub(super) fn take_record(r: &mut Reader<'_>) -> Result<RecordState> {
         |r| {
             let name = PropertyName::new(r.text()?)?;
             let register = take_register(r, &mut table, take_optional_value)?;
-            Ok((name, register))
+            match register.writes().is_empty() {
+                false => Ok((name, register)),
+                true => malformed(format!("property {name:?} is listed without a write")),
+            }
         },
         |(name, _)| name,
     )?;

@@ -62,8 +62,11 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
-    pub(crate) order: Vec<Option<Value>>,
-    pub(crate) id: crate::id::RecordId,
+    /// The order of the query that it comes from; it means nothing in another.
+    order: Vec<Order>,
+    /// What the record has under each property of the order.
+    values: Vec<Option<Value>>,
+    id: crate::id::RecordId,
 }
 
 impl Query {
@@ -146,13 +149,26 @@ impl Query {
         key: &RecordKey,
         value: impl Fn(&PropertyName) -> Option<&'a Value>,
     ) -> Cursor {
-        let order = self.order.iter().map(|order| value(&order.property).cloned()).collect();
-        Cursor { order, id: key.id() }
+        let values = self.order.iter().map(|order| value(&order.property).cloned()).collect();
+        Cursor { order: self.order.clone(), values, id: key.id() }
+    }
+
+    /// Whether where it starts is a place in its own order.
+    pub(crate) fn has_its_own_cursor(&self) -> bool {
+        self.after.as_ref().is_none_or(|cursor| {
+            cursor.order == self.order && cursor.values.len() == self.order.len()
+        })
+    }
+
+    /// The record after which the results begin, where they come in the order of their ids.
+    pub(crate) fn first_after(&self) -> Option<RecordKey> {
+        let start = self.after.as_ref().filter(|_| self.order.is_empty())?;
+        Some(RecordKey::new(self.record_type.clone(), start.id))
     }
 
     /// Orders two places in the results.
     pub(crate) fn compare(&self, one: &Cursor, other: &Cursor) -> std::cmp::Ordering {
-        let places = one.order.iter().zip(&other.order).zip(&self.order);
+        let places = one.values.iter().zip(&other.values).zip(&self.order);
         for ((one, other), order) in places {
             let ordering = compare_for_order(one.as_ref(), other.as_ref());
             let ordering = match order.direction {

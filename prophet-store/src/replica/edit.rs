@@ -112,28 +112,21 @@ impl Replica {
                 turn.give_up().await;
                 continue;
             }
-            let sealed = match result {
-                Ok(value) => work.seal(inner).map(|()| value),
-                Err(error) => Err(error),
-            };
-            let value = match sealed {
-                Ok(value) if !work.is_empty() => value,
+            let sealed = result.and_then(|value| {
+                work.seal(inner)?;
+                let edited = Edited { value, changesets: work.changesets() };
+                Ok((edited, work.into_commit()?))
+            });
+            let (edited, commit, front) = match sealed {
+                Ok((edited, Some((commit, front)))) => (edited, commit, front),
                 // Nothing is committed that would show whether what it saw was so.
                 outcome => match turn.confirm().await? {
-                    Outcome::Committed => {
-                        return outcome.map(|value| Edited { value, changesets: Vec::new() });
-                    }
+                    Outcome::Committed => return outcome.map(|(edited, _)| edited),
                     Outcome::Stale => continue,
                 },
             };
-            let changesets: Vec<_> = work
-                .entries
-                .iter()
-                .map(|entry| (entry.position, entry.changeset.digest()))
-                .collect();
-            let (commit, front) = work.into_commit()?;
             match turn.stage(commit, front).await? {
-                Outcome::Committed => return Ok(Edited { value, changesets }),
+                Outcome::Committed => return Ok(edited),
                 Outcome::Stale => {}
             }
         }
@@ -196,10 +189,7 @@ impl Edit {
             return Ok(Some(state));
         }
         let read = self.inner.store.get_records(std::slice::from_ref(key)).await?;
-        self.with(|work| {
-            work.stale |= !self.inner.committer.leads_to(&work.front, read.at);
-            Ok(())
-        })?;
+        self.note_read_at(read.at)?;
         Ok(read.value.into_iter().next().flatten())
     }
 
@@ -295,7 +285,7 @@ impl Edit {
     pub async fn undelete(&self, key: &RecordKey) -> Result<(), Error> {
         self.with_pending(key, |pending| {
             if pending.now().existence == Existence::Alive {
-                Err(Error::RecordExists { key: key.clone() })
+                Err(Error::NotDeleted { key: key.clone() })
             } else if pending.undelete() {
                 Ok(())
             } else {
@@ -310,7 +300,11 @@ impl Edit {
     ///
     /// # Errors
     /// What breaks the rules of a type, or a limit.
-    pub fn begin_changeset(&self, creator: Creator, time: Option<u64>) -> Result<(), Error> {
+    pub fn begin_changeset<C>(&self, creator: C, time: Option<u64>) -> Result<(), Error>
+    where
+        C: TryInto<Creator, Error: Into<NameError>>,
+    {
+        let creator = creator.try_into().map_err(Into::into)?;
         self.with(|work| {
             work.seal(&self.inner)?;
             work.author = Author { creator, time };
@@ -350,7 +344,7 @@ impl Edit {
         Ok(read.value.into_iter().next().flatten())
     }
 
-    pub(super) fn note_read_at(&self, at: Head) -> Result<(), Error> {
+    fn note_read_at(&self, at: Head) -> Result<(), Error> {
         self.with(|work| {
             work.stale |= !self.inner.committer.leads_to(&work.front, at);
             Ok(())
@@ -376,7 +370,10 @@ impl Work {
     /// Makes a changeset of what is pending, if it comes to anything. What is refused stays
     /// pending, so that an edit which ignores that is refused in the end.
     fn seal(&mut self, inner: &Inner) -> Result<(), Error> {
-        inner.apply_rules(&mut self.pending)?;
+        // What is undone goes back to what it was, whatever the rules have come to say since.
+        if self.undone.is_none() {
+            inner.apply_rules(&mut self.pending)?;
+        }
         let changes: Vec<Change> = self.pending.values().filter_map(Pending::change).collect();
         if changes.is_empty() {
             self.pending.clear();
@@ -420,12 +417,16 @@ impl Work {
         Ok(())
     }
 
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.metadata.is_empty()
+    fn changesets(&self) -> Vec<(Position, Digest)> {
+        let entries = self.entries.iter();
+        entries.map(|entry| (entry.position, entry.changeset.digest())).collect()
     }
 
-    /// The commit of all that was sealed, by itself; and where the replica is after it.
-    fn into_commit(self) -> Result<(Commit, Front), Error> {
+    /// The commit of all that was sealed, if that is anything, and where the replica is after it.
+    fn into_commit(self) -> Result<Option<(Commit, Front)>, Error> {
+        if self.entries.is_empty() && self.metadata.is_empty() {
+            return Ok(None);
+        }
         let mut base = self.front.head;
         base.position = Position::new(base.position.get() - self.entries.len() as u64);
         // The committer gives the id: edits staged together share one.
@@ -439,6 +440,6 @@ impl Work {
         for (key, value) in self.metadata {
             commit = commit.with_metadata(key, value)?;
         }
-        Ok((commit, self.front))
+        Ok(Some((commit, self.front)))
     }
 }

@@ -111,6 +111,7 @@ impl Replica {
         };
         let scan = RecordScan {
             record_type: Some(query.record_type().clone()),
+            after: query.first_after(),
             hint,
             ..RecordScan::default()
         };
@@ -132,6 +133,9 @@ pub(super) fn select<'a>(
     records: Streamed<'a, Record>,
     accept: impl Fn(&Record) -> bool + Send + Sync + 'static,
 ) -> Streamed<'a, Record> {
+    if !query.has_its_own_cursor() {
+        return Box::pin(stream::once(Err(Error::CursorOfAnotherOrder)));
+    }
     let most = query.most().map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let ordered = !query.order().is_empty();
     let chosen = {

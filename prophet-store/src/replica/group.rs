@@ -183,14 +183,6 @@ impl Committer {
             && (state.heads.contains(&at) || state.commits().any(|commit| commit.head() == at))
     }
 
-    /// Whether nobody but this handle has committed between `front` and `at`.
-    fn came_from(&self, front: &Front, at: Head) -> bool {
-        let state = self.lock();
-        state.generation == front.generation
-            && (state.heads.back() == Some(&at)
-                || state.commits().any(|commit| commit.head() == at))
-    }
-
     /// Wakes when something was committed through this handle.
     pub(super) const fn committed(&self) -> &Event {
         &self.committed
@@ -399,7 +391,7 @@ impl Turn<'_> {
             }
         }
         let at = inner.store.head().await?;
-        if inner.committer.came_from(&front, at) {
+        if inner.committer.leads_to(&front, at) {
             return Ok(Outcome::Committed);
         }
         inner.committer.lock().forget(&front);

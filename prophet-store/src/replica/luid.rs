@@ -56,7 +56,10 @@ impl Replica {
                         let luid = match edit.get_metadata(&key).await? {
                             Some(bytes) => parse(&key, &bytes)?,
                             None => {
-                                last += 1;
+                                last = last.checked_add(1).ok_or_else(|| Error::Metadata {
+                                    key: last_key.to_string(),
+                                    why: "no number comes after it".to_owned(),
+                                })?;
                                 edit.set_metadata(key, Some(last.to_string().into_bytes()))?;
                                 let named = record.to_string().into_bytes();
                                 edit.set_metadata(number_key(last)?, Some(named))?;

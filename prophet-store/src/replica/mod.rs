@@ -186,9 +186,16 @@ impl Replica {
     }
 
     /// The same replica, with another creator for what is made through this handle.
-    #[must_use]
-    pub fn with_creator(&self, creator: Creator) -> Self {
-        Self { inner: Arc::clone(&self.inner), author: Author { creator, ..self.author.clone() } }
+    ///
+    /// # Errors
+    /// What is not a name.
+    pub fn with_creator<C>(&self, creator: C) -> Result<Self, NameError>
+    where
+        C: TryInto<Creator, Error: Into<NameError>>,
+    {
+        let creator = creator.try_into().map_err(Into::into)?;
+        let author = Author { creator, ..self.author.clone() };
+        Ok(Self { inner: Arc::clone(&self.inner), author })
     }
 
     /// The same replica, with this time, in milliseconds since the Unix epoch, on what is made

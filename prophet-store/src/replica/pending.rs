@@ -128,6 +128,8 @@ impl Pending {
         let register = self.before.existence_register();
         match kind {
             ChangeKind::Create | ChangeKind::Recreate | ChangeKind::Undelete => register.frontier(),
+            // It was deleted and created anew within this changeset.
+            ChangeKind::Update if self.created => register.frontier(),
             ChangeKind::Update | ChangeKind::Delete => {
                 let alive = Existence::Alive.value();
                 let writes = register.writes().iter().filter(|write| write.value == alive);
@@ -159,7 +161,8 @@ impl Pending {
                     ChangeKind::Create | ChangeKind::Recreate => true,
                     _ => {
                         register.visible() != new
-                            || (register.is_contested() && self.named.contains(name))
+                            || (register.is_contested()
+                                && (self.created || self.named.contains(name)))
                     }
                 };
                 let old = match kind {

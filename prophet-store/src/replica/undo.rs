@@ -9,7 +9,9 @@ use crate::replica::{Edit, Replica};
 use crate::typed::Properties;
 
 impl Replica {
-    /// Takes back what a changeset did, as a new changeset; taking that back does it again.
+    /// Takes back what a changeset did, as a new changeset; taking that back does it again. The
+    /// rules of types have no say: what was there comes back as it was. The answer is `None` if
+    /// that is how it is already.
     ///
     /// # Errors
     /// Where anything was written since to what it wrote, also the same value, undoing it would

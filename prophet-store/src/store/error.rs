@@ -110,7 +110,9 @@ pub enum StoreError {
         supported: u64,
     },
     /// Stored bytes are damaged.
-    #[error("{place} is damaged: {what}; run verify, and restore it from a peer or a backup")]
+    #[error(
+        "{place} is damaged: {what}; verify says more if it opens; restore it from a peer or a backup"
+    )]
     #[non_exhaustive]
     Corrupt {
         /// The store, and the place in it.
@@ -145,7 +147,7 @@ pub enum StoreError {
         why: String,
     },
     /// The system failed to read or write.
-    #[error("{action} failed at {place}")]
+    #[error("{action} failed at {place}: {source}")]
     #[non_exhaustive]
     Io {
         /// The store, or the file.
