@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::id::{Position, RecordId};
 use crate::name::{PropertyName, RecordKey, RecordType};
 use crate::record::{Existence, RecordState};
-use crate::typed;
+use crate::typed::{self, Properties};
 use crate::value::Value;
 
 /// What is visible of a record that exists.
@@ -73,5 +73,12 @@ impl Record {
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, Error> {
         typed::from_properties(self.properties.iter())
             .map_err(|misfit| Error::Misfit { key: self.key.clone(), misfit })
+    }
+}
+
+/// A copy to change and to write back.
+impl From<&Record> for Properties {
+    fn from(record: &Record) -> Self {
+        record.properties().iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }

@@ -9,7 +9,6 @@ use crate::name::{NameError, PropertyName, RecordKey};
 use crate::record::Existence;
 use crate::replica::pending::Pending;
 use crate::replica::{Inner, Record};
-use crate::typed::Properties;
 use crate::value::Value;
 
 type Default = Arc<dyn Fn() -> Value + Send + Sync>;
@@ -187,12 +186,5 @@ impl Inner {
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::Rejected(problems)) }
-    }
-}
-
-/// A copy to change and to write back.
-impl From<&Record> for Properties {
-    fn from(record: &Record) -> Self {
-        record.properties().iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }

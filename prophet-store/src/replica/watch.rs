@@ -13,7 +13,8 @@ use crate::store::{Direction, LogScan, PageLimit};
 
 impl Replica {
     /// The log entries after `after`, and then each new one as it is committed, for ever: by this
-    /// process at once, by others within `interval`, at which the head is read.
+    /// process at once, by others within `interval`, at which the log is looked at; the shorter it
+    /// is, the busier.
     ///
     /// A stream that is not polled does nothing and misses nothing: the log is what it reads.
     pub fn watch(&self, after: Position, interval: Duration) -> Streamed<'_, LogEntry> {
