@@ -950,5 +950,15 @@ fn edits_can_be_spawned_on_any_executor() {
     block_on(is_send(replica.update(&key, name("Grace")))).unwrap();
     block_on(is_send(replica.find(&Query::of("person").unwrap()).next())).unwrap().unwrap();
     block_on(is_send(replica.undo(Digest::from_bytes([0; 32])))).unwrap_err();
+    let edited = replica.edit(|edit| {
+        let key = &key;
+        async move {
+            let seen = edit.get(key).await?;
+            edit.update(key, name("Ada")).await?;
+            Ok(seen)
+        }
+    });
+    assert!(block_on(is_send(edited)).unwrap().value.is_some());
+    block_on(is_send(replica.watch(Position::ZERO, Duration::ZERO).next())).unwrap().unwrap();
     block_on(is_send(replica.store().audit())).unwrap();
 }
