@@ -35,9 +35,11 @@
 //! The engine belongs to no async runtime: it starts no threads or tasks, and any executor runs
 //! it. Time and random numbers come through one seam, [`Environment`].
 
+mod audit;
 mod changeset;
 pub mod codec;
 mod conflict;
+mod copy;
 mod environment;
 mod error;
 mod ext;
