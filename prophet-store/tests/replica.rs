@@ -1,68 +1,25 @@
 //! What an app author relies on, each rule by its name.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(dead_code, reason = "what the tests of the engine share, not all of them use")]
+
+mod support {
+    pub(crate) mod store;
+}
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_lite::future::{block_on, poll_once};
-use futures_lite::{FutureExt as _, StreamExt as _};
+use futures_lite::StreamExt as _;
+use futures_lite::future::block_on;
 use prophet_store::*;
 use serde::{Deserialize, Serialize};
-
-fn identity() -> Identity {
-    Identity { database: DatabaseId::from_bytes([1; 16]), replica: ReplicaId::from_bytes([2; 16]) }
-}
-
-/// Time that stands still unless moved, and chance that counts.
-#[derive(Debug, Default)]
-struct Still {
-    now: AtomicU64,
-    drawn: AtomicU64,
-}
-
-impl Environment for Still {
-    fn now(&self) -> u64 {
-        self.now.load(Ordering::SeqCst)
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> std::io::Result<()> {
-        let drawn = self.drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes();
-        for (byte, drawn) in bytes.iter_mut().rev().zip(drawn.iter().rev()) {
-            *byte = *drawn;
-        }
-        Ok(())
-    }
-
-    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        // Time does not pass, but others get their turn.
-        Box::pin(futures_lite::future::yield_now())
-    }
-}
+use support::store::{Still, identity, name, names, properties};
 
 fn replica() -> Replica {
     let options = Replica::options().environment(Still::default());
     block_on(options.open(MemoryStore::new(identity()))).unwrap()
-}
-
-fn properties<const N: usize>(pairs: [(&str, Value); N]) -> Properties {
-    Properties::try_from(pairs).unwrap()
-}
-
-fn name(text: &str) -> Properties {
-    properties([("name", Value::from(text))])
-}
-
-async fn names(found: Streamed<'_, Record>) -> Vec<String> {
-    found
-        .map(|record| record.unwrap().get("name").and_then(Value::as_text).unwrap().to_owned())
-        .collect()
-        .await
 }
 
 async fn history(replica: &Replica, key: &RecordKey) -> Vec<String> {
@@ -641,251 +598,6 @@ fn an_edit_that_changes_nothing_is_judged_by_what_others_have_committed() {
         assert!(matches!(error, Error::NoSuchRecord { deleted: true, .. }), "{error}");
         one.undelete(&key).await.unwrap();
         assert!(two.delete(&key).await.unwrap().is_some(), "it was not deleted any more");
-    });
-}
-
-#[test]
-fn an_edit_that_changes_nothing_waits_for_what_it_saw() {
-    block_on(async {
-        let (replica, store) = unreliable(&[(true, true), (false, true)]).await;
-        let key = replica.create("person", name("Ada")).await.unwrap();
-        // The first update is staged, and will fail; the second sees what it has staged.
-        let update = || replica.update(&key, name("Grace"));
-        let results = join_all(vec![update().boxed(), update().boxed()]).await;
-        assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
-        let written = results.iter().filter(|result| matches!(result, Ok(Some(_)))).count();
-        assert_eq!(written, 1, "the second wrote what the first could not: {results:?}");
-        assert!(store.audit().await.unwrap().is_sound());
-    });
-}
-
-/// A store whose commits wait for a gate, fail as told, or lose their answer.
-#[derive(Debug)]
-struct Unreliable {
-    store: MemoryStore,
-    /// What the next commits do: apply or not, and then answer or not.
-    script: Mutex<Vec<(bool, bool)>>,
-    commits: AtomicU64,
-}
-
-impl Unreliable {
-    fn new(script: &[(bool, bool)]) -> Self {
-        let script = Mutex::new(script.iter().rev().copied().collect());
-        Self { store: MemoryStore::new(identity()), script, commits: AtomicU64::new(0) }
-    }
-}
-
-#[async_trait]
-impl ReplicaStore for Unreliable {
-    fn facts(&self) -> &Facts {
-        self.store.facts()
-    }
-    async fn head(&self) -> Result<Head, StoreError> {
-        self.store.head().await
-    }
-    async fn get_records(
-        &self,
-        keys: &[RecordKey],
-    ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
-        self.store.get_records(keys).await
-    }
-    async fn scan_records(
-        &self,
-        scan: &RecordScan,
-    ) -> Result<Page<RecordState, RecordKey>, StoreError> {
-        self.store.scan_records(scan).await
-    }
-    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
-        self.store.scan_log(scan).await
-    }
-    async fn scan_history(
-        &self,
-        scan: &HistoryScan,
-    ) -> Result<Page<LogEntry, Position>, StoreError> {
-        self.store.scan_history(scan).await
-    }
-    async fn scan_origin(
-        &self,
-        scan: &OriginScan,
-    ) -> Result<Page<Authorship, OriginCursor>, StoreError> {
-        self.store.scan_origin(scan).await
-    }
-    async fn find_changesets(
-        &self,
-        digests: &[Digest],
-    ) -> Result<Read<Vec<Option<Position>>>, StoreError> {
-        self.store.find_changesets(digests).await
-    }
-    async fn scan_resolutions(
-        &self,
-        scan: &ResolutionScan,
-    ) -> Result<Page<Resolution, ResolutionCursor>, StoreError> {
-        self.store.scan_resolutions(scan).await
-    }
-    async fn get_metadata(
-        &self,
-        keys: &[MetadataKey],
-    ) -> Result<Read<Vec<Option<Vec<u8>>>>, StoreError> {
-        self.store.get_metadata(keys).await
-    }
-    async fn scan_metadata(
-        &self,
-        scan: &MetadataScan,
-    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>, StoreError> {
-        self.store.scan_metadata(scan).await
-    }
-    async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
-        self.commits.fetch_add(1, Ordering::SeqCst);
-        // A commit takes a while: long enough for others to stage theirs, or for a drop.
-        futures_lite::future::yield_now().await;
-        let (applies, answers) = self.script.lock().unwrap().pop().unwrap_or((true, true));
-        let result = match applies {
-            true => Some(self.store.commit(commit).await),
-            false => None,
-        };
-        match (result, answers) {
-            (Some(result), true) => result,
-            (None, true) => Err(StoreError::full("here", None)),
-            (_, false) => Err(StoreError::outcome_unknown(commit.id(), "here", None)),
-        }
-    }
-    async fn verify(&self) -> Result<Verification, StoreError> {
-        self.store.verify().await
-    }
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
-    }
-}
-
-async fn unreliable(script: &[(bool, bool)]) -> (Replica, Arc<Unreliable>) {
-    let store = Arc::new(Unreliable::new(script));
-    let options = Replica::options().environment(Still::default());
-    (options.open_shared(store.clone()).await.unwrap(), store)
-}
-
-#[test]
-fn edits_made_at_the_same_time_share_commits() {
-    block_on(async {
-        let (replica, store) = unreliable(&[]).await;
-        let edits: Vec<_> = (0..64)
-            .map(|n| {
-                let replica = replica.clone();
-                async move { replica.create("person", properties([("n", n.into())])).await.unwrap() }
-                    .boxed()
-            })
-            .collect();
-        let keys = join_all(edits).await;
-        assert_eq!(keys.len(), 64);
-        let commits = store.commits.load(Ordering::SeqCst);
-        assert!(commits <= 3, "64 edits took {commits} commits");
-        assert_eq!(replica.head().await.unwrap().position, Position::new(64));
-        assert!(store.audit().await.unwrap().is_sound());
-    });
-}
-
-async fn join_all<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
-    let mut done: BTreeMap<usize, T> = BTreeMap::new();
-    futures_lite::future::poll_fn(|context| {
-        for (index, future) in futures.iter_mut().enumerate() {
-            if !done.contains_key(&index)
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                done.insert(index, value);
-            }
-        }
-        if done.len() == futures.len() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    done.into_values().collect()
-}
-
-#[test]
-fn one_edit_of_a_group_that_fails_leaves_alone() {
-    block_on(async {
-        let (replica, _) = unreliable(&[]).await;
-        let edits: Vec<_> = (0..10)
-            .map(|n| {
-                let replica = replica.clone();
-                async move {
-                    replica
-                        .edit(|edit| async move {
-                            edit.create("person", properties([("n", n.into())])).await?;
-                            if n == 4 { Err(Error::app("not this one")) } else { Ok(()) }
-                        })
-                        .await
-                        .is_ok()
-                }
-                .boxed()
-            })
-            .collect();
-        let results = join_all(edits).await;
-        assert_eq!(results.iter().filter(|ok| **ok).count(), 9);
-        assert_eq!(replica.count(&Query::of("person").unwrap()).await.unwrap(), 9);
-    });
-}
-
-#[test]
-fn a_lost_answer_is_settled_by_sending_the_same_commit_again() {
-    block_on(async {
-        for applied in [true, false] {
-            let (replica, store) = unreliable(&[(applied, false)]).await;
-            replica.create("person", name("Ada")).await.unwrap();
-            assert_eq!(store.commits.load(Ordering::SeqCst), 2);
-            assert_eq!(replica.head().await.unwrap().position, Position::new(1), "once");
-        }
-    });
-}
-
-#[test]
-fn nothing_new_is_made_while_an_outcome_is_unknown() {
-    block_on(async {
-        // Five attempts for the first edit, five more when the second asks what became of it.
-        let script = [[(false, false); 5].as_slice(), &[(true, false); 5]].concat();
-        let (replica, store) = unreliable(&script).await;
-        let first = replica.create("person", name("Ada")).await.unwrap_err();
-        assert_eq!(first.as_store().unwrap().action(), Action::Reconcile);
-        let second = replica.create("person", name("Bob")).await.unwrap_err();
-        assert_eq!(second.as_store().unwrap().action(), Action::Reconcile);
-        replica.create("person", name("Eve")).await.unwrap();
-        let people = Query::of("person").unwrap();
-        assert_eq!(names(replica.find(&people)).await, ["Ada", "Eve"], "Bob was never made");
-        assert!(store.audit().await.unwrap().is_sound());
-    });
-}
-
-#[test]
-fn a_definite_failure_fails_the_edit_and_nothing_else() {
-    block_on(async {
-        let (replica, _) = unreliable(&[(false, true)]).await;
-        let error = replica.create("person", name("Ada")).await.unwrap_err();
-        assert!(error.to_string().contains("no room"), "{error}");
-        replica.create("person", name("Bob")).await.unwrap();
-        assert_eq!(names(replica.find(&Query::of("person").unwrap())).await, ["Bob"]);
-    });
-}
-
-#[test]
-fn an_edit_dropped_at_any_point_leaves_the_others_working() {
-    block_on(async {
-        for polls in 0..6 {
-            let (replica, store) = unreliable(&[]).await;
-            let mut dropped = replica.create("person", name("dropped")).boxed();
-            for _ in 0..polls {
-                if poll_once(&mut dropped).await.is_some() {
-                    break;
-                }
-            }
-            drop(dropped);
-            replica.create("person", name("kept")).await.unwrap();
-            let found = names(replica.find(&Query::of("person").unwrap())).await;
-            assert!(found.contains(&"kept".to_owned()), "after {polls} polls: {found:?}");
-            assert!(found.len() <= 2);
-            assert!(store.audit().await.unwrap().is_sound());
-        }
     });
 }
 
