@@ -81,7 +81,6 @@ pub trait ReplicaStoreExt: ReplicaStore {
     where
         F: FnMut(Head) -> Fut + Send + 'a,
         Fut: Future<Output = Result<Option<Commit>, StoreError>> + Send + 'a,
-        Self: Sized,
     {
         loop {
             let Some(commit) = build(self.head().await?).await? else { return Ok(None) };

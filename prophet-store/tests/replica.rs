@@ -386,6 +386,7 @@ fn a_cursor_is_for_the_order_it_comes_from() {
         let first: Record = replica.find(&plain).next().await.unwrap().unwrap();
         let rest = plain.clone().after(Replica::cursor(&plain, &first));
         assert_eq!(names(replica.find(&rest)).await, ["b", "c"]);
+        assert_eq!(replica.count(&rest.limit(1)).await.unwrap(), 3, "all that satisfy it");
         let by_name = plain.clone().order_by("name", Direction::Backward).unwrap();
         let wrong = by_name.after(Replica::cursor(&plain, &first));
         let error = replica.find(&wrong).next().await.unwrap().unwrap_err();
@@ -649,6 +650,59 @@ fn a_copy_in_another_store_is_the_same_replica() {
         assert!(copy.audit().await.unwrap().is_sound());
         let again = store.copy_to(&copy).await.unwrap_err();
         assert!(again.to_string().contains("empty store"), "{again}");
+    });
+}
+
+#[test]
+fn a_commit_is_built_again_when_somebody_else_was_first() {
+    block_on(async {
+        let store: Arc<dyn ReplicaStore> = Arc::new(MemoryStore::new(identity()));
+        let commit = |id: u8, head: Head, value: u8| {
+            let commit = Commit::new(CommitId::from_bytes([id; 16]), head);
+            commit.with_metadata(MetadataKey::new("key").unwrap(), Some(vec![value])).unwrap()
+        };
+        let mut built = 0;
+        let head = store.commit_with(|head| {
+            built += 1;
+            let (store, built) = (&store, built);
+            async move {
+                if built == 1 {
+                    store.commit(&commit(9, head, 9)).await?;
+                }
+                Ok(Some(commit(built, head, built)))
+            }
+        });
+        let head = head.await.unwrap().unwrap();
+        assert_eq!((built, head.version), (2, Version::new(2)));
+        let pairs: Vec<_> =
+            store.stream_metadata(MetadataScan::default()).try_collect().await.unwrap();
+        assert_eq!(pairs, [(MetadataKey::new("key").unwrap(), vec![2])]);
+        let none = store.commit_with(|_| async { Ok(None) }).await.unwrap();
+        assert_eq!(none, None, "it may find that there is nothing to do");
+    });
+}
+
+#[test]
+fn resolutions_are_streamed_page_after_page() {
+    block_on(async {
+        let store = MemoryStore::new(identity());
+        let record = RecordKey::new(RecordType::new("bug").unwrap(), RecordId::from_bytes([1; 16]));
+        let mut commit = Commit::new(CommitId::from_bytes([1; 16]), Head::EMPTY);
+        for number in 0..7u8 {
+            let register = RegisterName::Property(PropertyName::new("title").unwrap());
+            let candidates = vec![None, Some(i64::from(number).into())];
+            let vote = Vote::new(record.clone(), register, candidates, None, Vec::new()).unwrap();
+            let changeset = Digest::from_bytes([number; 32]);
+            let voter = identity().replica;
+            let resolution = Resolution { changeset, voter, sequence: Sequence::FIRST, vote };
+            commit = commit.with_resolution(resolution).unwrap();
+        }
+        store.commit(&commit).await.unwrap();
+        let scan = ResolutionScan { limit: PageLimit::items(2), ..ResolutionScan::default() };
+        let streamed: Vec<_> = store.stream_resolutions(scan).try_collect().await.unwrap();
+        assert_eq!(streamed.len(), 7);
+        let conflicts: Vec<_> = streamed.iter().map(Resolution::conflict).collect();
+        assert!(conflicts.is_sorted_by(|one, other| one < other), "by conflict, each once");
     });
 }
 

@@ -131,6 +131,12 @@ impl Query {
         &self.filter
     }
 
+    /// The same records without an order, a limit or a place to begin: what a count counts.
+    pub(crate) fn all(&self) -> Self {
+        let (record_type, filter) = (self.record_type.clone(), self.filter.clone());
+        Self { record_type, filter, order: Vec::new(), limit: None, after: None }
+    }
+
     pub(crate) fn order(&self) -> &[Order] {
         &self.order
     }

@@ -8,7 +8,7 @@ use crate::id::Position;
 use crate::name::RecordKey;
 use crate::query::Query;
 use crate::record::{Existence, RecordState};
-use crate::replica::find::select;
+use crate::replica::find::{count, select};
 use crate::replica::{Record, Replica, Streamed};
 use crate::store::{Direction, HistoryScan, PageLimit, RecordScan, ReplicaStore};
 use crate::visible::Visible;
@@ -83,19 +83,12 @@ impl AsOf {
         select(query.clone(), Box::pin(records), accept)
     }
 
-    /// How many records satisfied `query` then, whatever its limit.
+    /// How many records satisfied `query` then, whatever its limit and cursor.
     ///
     /// # Errors
     /// What the store says; a log that does not fit its records.
     pub async fn count(&self, query: &Query) -> Result<u64, Error> {
-        let all = Query::of(query.record_type())?.filter(query.predicate().clone());
-        let mut found = self.find(&all);
-        let mut count = 0;
-        while let Some(record) = found.next().await {
-            record?;
-            count += 1;
-        }
-        Ok(count)
+        count(self.find(&query.all())).await
     }
 }
 

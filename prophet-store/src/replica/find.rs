@@ -65,17 +65,12 @@ impl Replica {
         query.cursor(record.key(), |name| record.properties().get(name))
     }
 
-    /// How many records satisfy `query`, whatever its limit.
+    /// How many records satisfy `query`, whatever its limit and cursor.
     ///
     /// # Errors
     /// What the store says.
     pub async fn count(&self, query: &Query) -> Result<u64, Error> {
-        let mut records = self.scan(query);
-        let mut count = 0;
-        while let Some(record) = records.next().await {
-            count += u64::from(satisfies(&record?, query.predicate()));
-        }
-        Ok(count)
+        count(self.find(&query.all())).await
     }
 
     /// The types of which there are records, and how many there are of each. Prophet's own are
@@ -121,6 +116,15 @@ impl Replica {
             Err(error) => Some(Err(error.into())),
         }))
     }
+}
+
+pub(super) async fn count(mut found: Streamed<'_, Record>) -> Result<u64, Error> {
+    let mut count = 0;
+    while let Some(record) = found.next().await {
+        record?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 fn satisfies(record: &Record, predicate: &Predicate) -> bool {
