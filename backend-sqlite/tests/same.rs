@@ -78,6 +78,7 @@ impl World {
             register: RegisterName::Existence,
             old: None,
             new: Some(Value::Boolean(true)),
+            rule: None,
         };
         let mut entry = common::entry(position, &changeset);
         if dice.is_multiple_of(4) {

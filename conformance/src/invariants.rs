@@ -100,6 +100,11 @@ macro_rules! invariants {
             fn i5_nothing_lost() {
                 $crate::check_invariant(&$harness, $crate::Invariant::NothingLost);
             }
+
+            #[test]
+            fn i1_to_i6_of_replicas_that_sync() {
+                $crate::check_sync(&$harness, 48);
+            }
         }
     };
 }
@@ -175,7 +180,7 @@ struct Modelled {
 type Snapshot = BTreeMap<RecordKey, Modelled>;
 
 /// What is visible: a deleted record is `None`, and has no properties.
-type View = BTreeMap<RecordKey, Option<BTreeMap<String, Value>>>;
+pub(crate) type View = BTreeMap<RecordKey, Option<BTreeMap<String, Value>>>;
 
 fn view(snapshot: &Snapshot) -> View {
     let seen = |record: &Modelled| record.alive.then(|| record.properties.clone());
@@ -271,9 +276,9 @@ struct Run<'a> {
     changesets: Vec<Digest>,
 }
 
-type Tested<T = ()> = Result<T, TestCaseError>;
+pub(crate) type Tested<T = ()> = Result<T, TestCaseError>;
 
-fn must<T>(result: Result<T, impl std::fmt::Display>) -> Tested<T> {
+pub(crate) fn must<T>(result: Result<T, impl std::fmt::Display>) -> Tested<T> {
     result.map_err(|error| TestCaseError::fail(error.to_string()))
 }
 
@@ -529,7 +534,7 @@ fn take_back(
     }
 }
 
-async fn records(store: &dyn ReplicaStore) -> Tested<Vec<Vec<u8>>> {
+pub(crate) async fn records(store: &dyn ReplicaStore) -> Tested<Vec<Vec<u8>>> {
     let mut states = store.stream_records(RecordScan::default());
     let mut all = Vec::new();
     while let Some(state) = states.next().await {
@@ -543,14 +548,14 @@ fn plain(properties: &BTreeMap<prophet_store::PropertyName, Value>) -> BTreeMap<
 }
 
 /// One step of a log, read off its entries without the engine's help.
-struct LogStep {
+pub(crate) struct LogStep {
     record: RecordKey,
     register: RegisterName,
     old: Option<Value>,
     new: Option<Value>,
 }
 
-fn steps(entry: &LogEntry) -> Vec<LogStep> {
+pub(crate) fn steps(entry: &LogEntry) -> Vec<LogStep> {
     let adjusted = |adjustment: &Adjustment| LogStep {
         record: adjustment.record.clone(),
         register: adjustment.register.clone(),
@@ -580,10 +585,10 @@ fn steps(entry: &LogEntry) -> Vec<LogStep> {
 
 /// Visible values, moved by nothing but the steps of a log.
 #[derive(Default)]
-struct Seen(BTreeMap<(RecordKey, RegisterName), Value>);
+pub(crate) struct Seen(BTreeMap<(RecordKey, RegisterName), Value>);
 
 impl Seen {
-    fn step(&mut self, step: &LogStep, back: bool) -> Tested {
+    pub(crate) fn step(&mut self, step: &LogStep, back: bool) -> Tested {
         let (before, after) = if back { (&step.new, &step.old) } else { (&step.old, &step.new) };
         let place = (step.record.clone(), step.register.clone());
         prop_assert_eq!(self.0.get(&place), before.as_ref(), "at {:?}", place);
@@ -594,7 +599,7 @@ impl Seen {
         Ok(())
     }
 
-    fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         let mut view = View::new();
         for ((record, register), value) in &self.0 {
             match register {

@@ -73,15 +73,19 @@ mod harness;
 mod invariants;
 mod list;
 mod memory;
+mod oracle;
 mod scan;
 mod suite;
+mod sync;
 
 pub use failure::{Failure, Outcome};
 pub use harness::{Harness, Place, Power, Store};
 pub use invariants::{Invariant, check_invariant};
 pub use list::checks;
 pub use memory::MemoryHarness;
+pub use oracle::{Broken, Oracle, Shown, ShownRecord, ShownRegister};
 pub use suite::{Check, Suite};
+pub use sync::check_sync;
 
 /// What the macros expand to; no part of the interface.
 #[doc(hidden)]

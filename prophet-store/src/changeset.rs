@@ -68,6 +68,13 @@ pub struct Header {
     pub payload_len: u64,
 }
 
+impl Header {
+    /// Whether it names this changeset as one that it follows.
+    pub(crate) fn follows(&self, digest: Digest) -> bool {
+        self.previous == Some(digest) || self.parents.binary_search(&digest).is_ok()
+    }
+}
+
 /// What happens to a record's existence in a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "the kinds of change are fixed by the format")]
@@ -139,6 +146,9 @@ pub struct PropertyChange {
     pub old: Option<Value>,
     /// What it is after; `None` is *absent*.
     pub new: Option<Value>,
+    /// By which time the write ranks, where that is later than the time of the changeset: a write
+    /// ranks at least as high as each write that it supersedes.
+    pub rank: Option<Timestamp>,
     /// The writes and votes on it that this supersedes, in rising order. Empty in a
     /// [delete](ChangeKind::Delete), which hides properties without writing to them.
     pub supersedes: Vec<Digest>,
@@ -156,12 +166,17 @@ pub struct Vote {
     pub candidates: Vec<Option<Value>>,
     /// The value chosen: one of the candidates.
     pub choice: Option<Value>,
+    /// In a vote that a record is to be deleted: the live writes that assert that it is alive and
+    /// that its author had seen, in rising order. The vote counts only while there are no others,
+    /// so that nobody's vote buries an edit that they did not know of. Empty in every other vote.
+    pub seen: Vec<Digest>,
     /// The votes that this supersedes, in rising order.
     pub supersedes: Vec<Digest>,
 }
 
 impl Vote {
-    /// A vote for `choice` among `candidates`, which may come in any order.
+    /// A vote for `choice` among `candidates`, which may come in any order. A vote that a record is
+    /// to be deleted also says what its author [had seen](Self::with_seen).
     ///
     /// # Errors
     /// Fewer than two distinct candidates are no conflict, and a choice that is not among them is
@@ -178,9 +193,25 @@ impl Vote {
         let candidates = conflict::distinct(candidates);
         supersedes.sort_unstable();
         supersedes.dedup();
-        let vote = Self { record, register, candidates, choice, supersedes };
+        let vote = Self { record, register, candidates, choice, seen: Vec::new(), supersedes };
         vote.check()?;
         Ok(vote)
+    }
+
+    /// The same vote, by an author who had seen these writes that assert that the record is alive.
+    ///
+    /// # Errors
+    /// Only a vote that a record is to be deleted says so.
+    pub fn with_seen(mut self, mut seen: Vec<Digest>) -> Result<Self, InvalidChangeset> {
+        seen.sort_unstable();
+        seen.dedup();
+        self.seen = seen;
+        self.check()?;
+        Ok(self)
+    }
+
+    fn is_for_deletion(&self) -> bool {
+        self.register == RegisterName::Existence && self.choice == Existence::Deleted.value()
     }
 
     /// The conflict voted on.
@@ -197,7 +228,7 @@ impl Vote {
             .try_for_each(|value| value.check_limits(|| format!("a candidate for {register}")))
     }
 
-    fn check(&self) -> Result<(), InvalidChangeset> {
+    pub(crate) fn check(&self) -> Result<(), InvalidChangeset> {
         Self::check_limits(&self.register, &self.candidates)?;
         if self.candidates.len() < 2 {
             return Err(InvalidChangeset::rule(format!(
@@ -226,9 +257,17 @@ impl Vote {
                 self.register, self.record
             )));
         }
-        if !self.supersedes.is_sorted_by(|one, other| one < other) {
+        for (digests, what) in [(&self.supersedes, "supersedes"), (&self.seen, "has seen")] {
+            if !digests.is_sorted_by(|one, other| one < other) {
+                return Err(InvalidChangeset::rule(format!(
+                    "a vote on {} of {} repeats what it {what} or has it out of order",
+                    self.register, self.record
+                )));
+            }
+        }
+        if !self.seen.is_empty() && !self.is_for_deletion() {
             return Err(InvalidChangeset::rule(format!(
-                "a vote on {} of {} repeats what it supersedes or has it out of order",
+                "a vote on {} of {} says what it has seen, which only one for a deletion does",
                 self.register, self.record
             )));
         }
@@ -282,12 +321,25 @@ impl Payload {
         }
     }
 
+    pub(crate) fn changes_mut(&mut self) -> &mut [Change] {
+        match self {
+            Self::Edit(changes) | Self::Undo { changes, .. } | Self::Merge(changes) => changes,
+            Self::Resolution(_) | Self::Continuation { .. } => &mut [],
+        }
+    }
+
     /// The votes, of the kind that has them.
     pub fn votes(&self) -> &[Vote] {
         match self {
             Self::Resolution(votes) => votes,
             _ => &[],
         }
+    }
+
+    /// The records that it changes or votes on; one that it votes on twice comes twice.
+    pub fn records(&self) -> impl Iterator<Item = &RecordKey> {
+        let changed = self.changes().iter().map(|change| &change.record);
+        changed.chain(self.votes().iter().map(|vote| &vote.record))
     }
 
     /// Puts changes and votes into their canonical order.
@@ -305,6 +357,7 @@ impl Payload {
             }
             Self::Resolution(votes) => {
                 for vote in votes.iter_mut() {
+                    vote.seen.sort_unstable();
                     vote.supersedes.sort_unstable();
                 }
                 votes.sort_by(|one, other| {
@@ -359,6 +412,7 @@ impl Change {
             if self.kind == ChangeKind::Delete
                 && (property.new.is_some()
                     || property.old.is_none()
+                    || property.rank.is_some()
                     || !property.supersedes.is_empty())
             {
                 return rule(&format!("deletes the record but writes to {:?}", property.name));
@@ -461,6 +515,7 @@ impl Changeset {
             payload_len,
         };
         check_chain(&header)?;
+        check_ranks(&header, &payload)?;
         let digest = Digest::of(&codec::encode_header(&header));
         Ok(Self(Arc::new(Inner { digest, header, payload, payload_bytes })))
     }
@@ -479,6 +534,7 @@ impl Changeset {
         check_chain(&header)?;
         let payload = codec::decode_payload(header.kind, &payload_bytes)?;
         payload.check()?;
+        check_ranks(&header, &payload)?;
         let digest = Digest::of(&codec::encode_header(&header));
         Ok(Self(Arc::new(Inner { digest, header, payload, payload_bytes })))
     }
@@ -516,6 +572,18 @@ impl fmt::Debug for Changeset {
             .field("header", &self.0.header)
             .field("payload", &self.0.payload)
             .finish_non_exhaustive()
+    }
+}
+
+/// A rank is only said where it is not simply the time: one way to say each thing.
+fn check_ranks(header: &Header, payload: &Payload) -> Result<(), InvalidChangeset> {
+    let mut properties = payload.changes().iter().flat_map(|change| &change.properties);
+    match properties.find(|property| property.rank.is_some_and(|rank| rank <= header.time)) {
+        None => Ok(()),
+        Some(property) => Err(InvalidChangeset::rule(format!(
+            "the rank of {:?} is not later than the changeset",
+            property.name
+        ))),
     }
 }
 

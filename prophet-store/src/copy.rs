@@ -79,8 +79,8 @@ async fn replay(
     let mut states: BTreeMap<RecordKey, RecordState> = BTreeMap::new();
     let mut known_bytes = 0;
     for entry in entries {
-        let changed = entry.changeset.changes().iter().map(|change| &change.record);
-        let keys: Vec<_> = changed.filter(|key| !states.contains_key(key)).cloned().collect();
+        let touched = entry.changeset.payload().records();
+        let keys: Vec<_> = touched.filter(|key| !states.contains_key(key)).cloned().collect();
         for state in target.get_records(&keys).await?.value.into_iter().flatten() {
             known_bytes += state.approximate_size() as u64;
             states.insert(state.key().clone(), state);

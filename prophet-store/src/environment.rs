@@ -79,6 +79,10 @@ pub(crate) fn new_commit_id(environment: &dyn Environment) -> Result<CommitId, E
     random_uuid(environment).map(CommitId::from).map_err(Error::random)
 }
 
+pub(crate) fn new_replica_id(environment: &dyn Environment) -> Result<ReplicaId, Error> {
+    random_uuid(environment).map(ReplicaId::from).map_err(Error::random)
+}
+
 /// Record ids begin with the time, so that records made together are stored together.
 pub(crate) fn new_record_id(environment: &dyn Environment) -> Result<RecordId, Error> {
     let mut bytes = [0; 10];

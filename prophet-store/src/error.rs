@@ -1,17 +1,19 @@
 //! What can go wrong with a replica.
 
+use std::cmp::Ordering;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::changeset::InvalidChangeset;
-use crate::id::{Digest, Position};
+use crate::id::{DatabaseId, Digest, Position, ReplicaId, Sequence};
 use crate::limits::LimitExceeded;
 use crate::name::{NameError, RecordKey, RecordType};
 use crate::query::InvalidPattern;
 use crate::register::RegisterName;
 use crate::store::StoreError;
 use crate::typed::TypedError;
+use crate::vector::Tip;
 use crate::visible::UncleanLog;
 
 /// A replica could not do what it was asked. Whatever was asked was not done, unless the store
@@ -39,15 +41,22 @@ pub enum Error {
         key: RecordKey,
     },
     /// The record is there, so there is nothing to bring back.
-    #[error("the record {key} is not deleted; there is nothing to undelete")]
+    #[error("the record {key} is not deleted; {}", if *.contested { "its deletion is contested: vote for it to be alive" } else { "there is nothing to undelete" })]
     #[non_exhaustive]
     NotDeleted {
         /// The record.
         key: RecordKey,
+        /// Whether somebody has deleted it, and it is alive until that is decided.
+        contested: bool,
     },
     /// A cursor belongs to a query with another order.
     #[error("the cursor comes from a query in another order; take one from this query, or none")]
     CursorOfAnotherOrder,
+    /// What was visible at an earlier position is kept, and not what was contested.
+    #[error(
+        "what was contested at an earlier position is not kept; ask for it in the present, or read the history"
+    )]
+    ContestedThen,
     /// Only Prophet itself makes records of this type.
     #[error(
         "records of type {record_type:?} belong to Prophet; choose a type that does not begin with '_'"
@@ -68,6 +77,118 @@ pub enum Error {
         changeset: Digest,
         /// What stands in the way.
         obstacles: Vec<Obstacle>,
+    },
+    /// The source has changesets of another database.
+    #[error(
+        "{place} belongs to database {theirs}, this replica to {ours}; pull from a replica of the \
+         same database"
+    )]
+    #[non_exhaustive]
+    OtherDatabase {
+        /// The database of this replica.
+        ours: DatabaseId,
+        /// The database of the source.
+        theirs: DatabaseId,
+        /// Where the source is.
+        place: String,
+    },
+    /// The source is the replica itself, or a copy of it that nobody has written to since.
+    #[error("{place} is this very replica, or an untouched copy of it; pull from another one")]
+    #[non_exhaustive]
+    PullFromItself {
+        /// Where the source is.
+        place: String,
+    },
+    /// The source gave a changeset that cannot be.
+    #[error(
+        "{place} gave something that is refused, at changeset {changeset}: {why}; {}; pull from \
+         another replica", if *.kept { "what came before it is kept" } else { "nothing was integrated" }
+    )]
+    #[non_exhaustive]
+    BadChangeset {
+        /// Where the source is.
+        place: String,
+        /// The changeset.
+        changeset: Digest,
+        /// What is wrong with it.
+        why: String,
+        /// Whether what came before it was integrated.
+        kept: bool,
+    },
+    /// The source cannot be read, or not on.
+    #[error("{place} cannot be read: {why}")]
+    #[non_exhaustive]
+    BadSource {
+        /// Where the source is.
+        place: String,
+        /// What is wrong with it, and where.
+        why: String,
+    },
+    /// A bundle cannot be written.
+    #[error("the bundle {place} cannot be written: {why}; what there is of it is no bundle")]
+    #[non_exhaustive]
+    CannotWrite {
+        /// Where it was to be.
+        place: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The source leaves out what it takes for known, and it is not.
+    #[error(
+        "{place} builds on what this replica lacks: {}; pull from who has it, or get a bundle made \
+         for this replica", list(.missing)
+    )]
+    #[non_exhaustive]
+    BasisMissing {
+        /// Where the source is.
+        place: String,
+        /// What is missing.
+        missing: Vec<MissingBasis>,
+    },
+    /// The pull would bring conflicts, and was to fail on them. Nothing was integrated.
+    #[error(
+        "nothing was integrated, because {place} disagrees about {}; pull without failing on \
+         conflicts, and decide", list(&.conflicts.iter().map(|(record, register)| format!("{register} of {record}")).collect::<Vec<_>>())
+    )]
+    #[non_exhaustive]
+    ConflictsFound {
+        /// Where the source is.
+        place: String,
+        /// The registers that would be contested.
+        conflicts: Vec<(RecordKey, RegisterName)>,
+    },
+    /// A conflict is not what it was when it was read.
+    #[error("{register} of {record} is {}; look at it again", if *.over { "not contested any more" } else { "contested by other values by now" })]
+    #[non_exhaustive]
+    ConflictChanged {
+        /// The record.
+        record: RecordKey,
+        /// The register.
+        register: RegisterName,
+        /// Whether it is over.
+        over: bool,
+    },
+    /// Whether a record exists can only be decided as alive or deleted.
+    #[error(
+        "the existence of {record} cannot be {choice}; choose true for alive or false for deleted"
+    )]
+    #[non_exhaustive]
+    NotAChoice {
+        /// The record.
+        record: RecordKey,
+        /// What was chosen.
+        choice: String,
+    },
+    /// A clone is made in an empty store.
+    #[error(
+        "{place} has a log of {position} entries already; pull into it, or clone into a new one"
+    )]
+    #[non_exhaustive]
+    NotEmpty {
+        /// Where the store is.
+        place: String,
+        /// The end of its log.
+        position: Position,
     },
     /// There is no such changeset in the log.
     #[error("there is no changeset {digest} in this replica; check it, or pull from who has it")]
@@ -147,6 +268,24 @@ impl Error {
         Self::App(Arc::from(reason.into()))
     }
 
+    pub(crate) fn bad_changeset(place: &str, changeset: Digest, why: String) -> Self {
+        Self::BadChangeset { place: place.to_owned(), changeset, why, kept: true }
+    }
+
+    /// The same error, of a pass that integrated nothing.
+    pub(crate) fn and_nothing_is_kept(mut self) -> Self {
+        if let Self::BadChangeset { kept, .. } = &mut self {
+            *kept = false;
+        }
+        self
+    }
+
+    /// [`BadSource`](Self::BadSource): for those who implement a
+    /// [`ChangesetSource`](crate::ChangesetSource) that cannot be read, or not on.
+    pub fn bad_source(place: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::BadSource { place: place.into(), why: why.into() }
+    }
+
     /// Not a conversion: an I/O error of the app's own is not about random numbers.
     pub(crate) fn random(error: std::io::Error) -> Self {
         Self::Random(Arc::new(error))
@@ -175,6 +314,33 @@ impl From<LimitExceeded> for Error {
 
 fn list(items: &[impl fmt::Display]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Changesets of one origin that a source takes for known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingBasis {
+    /// The replica that authored them.
+    pub origin: ReplicaId,
+    /// The last of them that is here, of whichever branch; `None` if none is.
+    pub here: Option<Sequence>,
+    /// The last one that is needed.
+    pub needed: Tip,
+}
+
+impl fmt::Display for MissingBasis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, here, needed } = self;
+        let first = here.map_or(1, |here| here.get() + 1);
+        let last = needed.sequence.get();
+        match first.cmp(&last) {
+            Ordering::Less => write!(f, "changesets {first} to {last} of replica {origin}")?,
+            Ordering::Equal => write!(f, "changeset {last} of replica {origin}")?,
+            // It has others: the origin was forked.
+            Ordering::Greater => write!(f, "another branch, up to {last}, of replica {origin}")?,
+        }
+        write!(f, " (the last is {})", needed.digest)
+    }
 }
 
 /// One thing wrong with a record.

@@ -92,11 +92,12 @@ pub trait ReplicaStoreExt: ReplicaStore {
     }
 
     /// Replays the log and compares: every changeset follows what it builds on, every entry is
-    /// what integrating it does, every record is the fold of its history, and the log replays
-    /// cleanly in both directions.
+    /// what integrating it does, every record is the fold of its history, the log replays cleanly in
+    /// both directions, every resolution is a vote of the log, and what the engine notes beside
+    /// (what was seen, what is contested) is what the log comes to.
     ///
-    /// Memory is bounded by a page of the log and of the records, and by the number of replicas
-    /// that ever wrote. A changeset is read once for the log and once for each record it touches.
+    /// Memory is bounded by a page of the log and of the records, by the number of replicas that
+    /// ever wrote, and by that of the records that are contested. A changeset is read once for the log and once for each record it touches.
     ///
     /// # Errors
     /// What the store says; what is wrong with the data is in the report.

@@ -45,6 +45,7 @@ mod error;
 mod ext;
 mod id;
 mod integrate;
+mod judgement;
 pub mod limits;
 mod log;
 mod memory;
@@ -55,6 +56,7 @@ mod record;
 mod register;
 mod replica;
 mod resolution;
+mod source;
 mod store;
 mod time;
 mod typed;
@@ -68,12 +70,13 @@ pub use changeset::{
     PropertyChange, Vote,
 };
 pub use environment::{Environment, SystemEnvironment};
-pub use error::{Error, Obstacle, Problem};
+pub use error::{Error, MissingBasis, Obstacle, Problem};
 pub use ext::{ReplicaStoreExt, Stored};
 pub use id::{
     CommitId, ConflictId, DatabaseId, Digest, ParseIdError, Position, RecordId, ReplicaId,
     Sequence, Version,
 };
+pub use judgement::{Judgement, Rule};
 pub use log::{Adjustment, LogEntry};
 pub use memory::{MemoryStore, MemoryVolume};
 pub use name::{Creator, NameError, PropertyName, RecordKey, RecordType};
@@ -81,12 +84,15 @@ pub use query::{
     Comparison, Cursor, InvalidPattern, Order, Pattern, Predicate, Property, Query, property,
 };
 pub use record::{Existence, RecordState};
-pub use register::{Register, RegisterName, Write};
+pub use register::{Ballot, CastVote, Register, RegisterName, Write};
 pub use replica::{
-    AsOf, Counts, Edit, Edited, HistoryChange, HistoryEntry, Joined, Record, RecordDiff,
-    RecordRules, RegisterDiff, Replica, ReplicaOptions, Settings, StepKind, Streamed,
+    AsOf, Attribution, Bundle, BundleSummary, Candidate, Choice, Conflict, ConflictCounts, Counts,
+    Edit, Edited, Flip, Fork, HistoryChange, HistoryEntry, HistoryVote, Joined, Progress,
+    PullOptions, PullReport, Record, RecordDiff, RecordRules, RecordedVote, RegisterDiff, Replica,
+    ReplicaOptions, Resolver, Settings, Side, StepKind, Streamed, Why,
 };
 pub use resolution::Resolution;
+pub use source::{ChangesetSource, Offer};
 pub use store::{
     Access, Action, Authorship, Capabilities, Commit, Direction, Durability, Facts, Head,
     HistoryScan, Identity, LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page,

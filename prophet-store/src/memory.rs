@@ -38,6 +38,14 @@ impl MemoryVolume {
         Self::default()
     }
 
+    /// A copy of what is in it, as a copied file would be: one that is written to as well as this
+    /// one is a fork.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let contents = self.lock().contents.clone();
+        Self(Arc::new(Mutex::new(Volume { contents, open: false })))
+    }
+
     /// A panic while the lock is held cannot leave half a commit behind: every check comes before
     /// the first change, and the changes themselves do not fail.
     fn lock(&self) -> MutexGuard<'_, Volume> {
@@ -143,7 +151,7 @@ impl Drop for MemoryStore {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Contents {
     head: Head,
     commits: VecDeque<(Version, CommitId)>,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::codec;
-use crate::id::Position;
+use crate::id::{Digest, Position};
+use crate::judgement::{self, Judgement};
 use crate::name::{PropertyName, RecordKey};
 use crate::register::{Register, RegisterName, Write};
 use crate::value::Value;
@@ -64,16 +65,23 @@ impl RecordState {
     }
 
     /// The state that these registers make up, or `None` if a value of the existence is not a
-    /// boolean. A property without a write is one that was never written, and is left out.
+    /// boolean, or a vote is one that nobody can cast on its register. A property without a write or a vote is one that nobody knows, and is left out.
     pub fn from_registers(
         key: RecordKey,
         changed: Position,
         existence: Register,
         mut properties: BTreeMap<PropertyName, Register>,
     ) -> Option<Self> {
-        properties.retain(|_, register| !register.writes().is_empty());
+        properties.retain(|_, register| !register.is_unknown());
         let boolean = |write: &Write| matches!(write.value, Some(Value::Boolean(_)));
-        let valid = existence.writes().iter().all(boolean);
+        let fits = |name: &RegisterName, register: &Register| {
+            register.ballots().iter().all(|ballot| ballot.fits(name))
+        };
+        let valid = existence.writes().iter().all(boolean)
+            && fits(&RegisterName::Existence, &existence)
+            && properties
+                .iter()
+                .all(|(name, register)| fits(&RegisterName::Property(name.clone()), register));
         valid.then(|| Self::from_parts(key, changed, existence, properties))
     }
 
@@ -110,9 +118,16 @@ impl RecordState {
         &mut self.existence
     }
 
-    /// The registers of all properties ever written, hidden and absent ones too.
+    /// The registers of all properties ever written or voted on, hidden and absent ones too.
     pub const fn properties(&self) -> &BTreeMap<PropertyName, Register> {
         &self.properties
+    }
+
+    pub(crate) fn register_mut(&mut self, name: &RegisterName) -> &mut Register {
+        match name {
+            RegisterName::Existence => &mut self.existence,
+            RegisterName::Property(name) => self.property_mut(name),
+        }
     }
 
     pub(crate) fn property_mut(&mut self, name: &PropertyName) -> &mut Register {
@@ -129,14 +144,38 @@ impl RecordState {
 
     /// Whether the record exists. While that is contested and undecided, it does.
     pub fn existence(&self) -> Existence {
-        let alive = Value::Boolean(true);
-        match self.existence.writes() {
-            [] => Existence::Never,
-            writes if writes.iter().any(|write| write.value.as_ref() == Some(&alive)) => {
-                Existence::Alive
-            }
-            _ => Existence::Deleted,
-        }
+        // Nothing but a boolean is ever written to it.
+        Existence::from_value(judgement::of_existence(&self.existence).value)
+            .unwrap_or(Existence::Never)
+    }
+
+    /// What is visible of a register while the record exists, and why; `None` if it was never
+    /// written.
+    pub fn judge(&self, name: &RegisterName) -> Option<Judgement<'_>> {
+        let register = self.register(name).filter(|register| !register.writes().is_empty())?;
+        Some(judgement::of(name, register))
+    }
+
+    /// Whether live writes disagree on any of its registers, decided or not, hidden or not.
+    pub fn is_contested(&self) -> bool {
+        self.existence.is_contested() || self.properties.values().any(Register::is_contested)
+    }
+
+    /// Whether a changeset is one of those that a register knows: a live write, or a vote.
+    pub(crate) fn mentions(&self, digest: &Digest) -> bool {
+        let mut registers = std::iter::once(&self.existence).chain(self.properties.values());
+        registers.any(|register| register.mentions(digest))
+    }
+
+    /// The registers on which live writes disagree, decided or not, hidden or not.
+    pub fn contested(&self) -> impl Iterator<Item = (RegisterName, &Register)> {
+        let existence = std::iter::once((RegisterName::Existence, &self.existence));
+        let properties = self.properties.iter();
+        existence
+            .chain(
+                properties.map(|(name, register)| (RegisterName::Property(name.clone()), register)),
+            )
+            .filter(|(_, register)| register.is_contested())
     }
 
     /// What is visible of the record: the properties that are not absent, none if it is deleted.
@@ -166,6 +205,12 @@ impl RecordState {
             let values: u64 = values.map(|value| codec::value_len(value) + 8).sum();
             name.as_str().len() + usize::try_from(values).unwrap_or(usize::MAX)
         });
-        registers.fold(128, usize::saturating_add)
+        let registers = registers.fold(128, usize::saturating_add);
+        let all = std::iter::once(&self.existence).chain(self.properties.values());
+        let ballots = all.flat_map(Register::ballots).map(|ballot| {
+            let values = ballot.candidates().iter().flatten().map(codec::value_len).sum::<u64>();
+            usize::try_from(values).unwrap_or(usize::MAX).saturating_add(96 * ballot.votes().len())
+        });
+        ballots.fold(registers, usize::saturating_add)
     }
 }

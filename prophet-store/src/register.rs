@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::codec;
 use crate::conflict;
-use crate::id::{ConflictId, Digest};
+use crate::id::{ConflictId, Digest, ReplicaId, Sequence};
+use crate::judgement::{self, Judgement};
 use crate::name::{PropertyName, RecordKey};
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -33,8 +35,8 @@ impl fmt::Display for RegisterName {
 pub struct Write {
     /// The changeset that wrote.
     pub changeset: Digest,
-    /// The time by which writes are ranked: that of the changeset, or of the latest write that it
-    /// supersedes if that is later.
+    /// The time by which writes are ranked: that of the changeset, or the later one that the
+    /// changeset names, for a write ranks at least as high as each write that it supersedes.
     pub rank: Timestamp,
     /// What was written; `None` is *absent*.
     pub value: Option<Value>,
@@ -47,23 +49,110 @@ impl Write {
     }
 }
 
+/// A vote on a register: the latest of its voter on one set of candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "the fields of a vote are fixed by the format")]
+pub struct CastVote {
+    /// The changeset that carried it.
+    pub changeset: Digest,
+    /// The replica that voted.
+    pub voter: ReplicaId,
+    /// The place of that changeset among what the voter authored.
+    pub sequence: Sequence,
+    /// The value chosen: one of the candidates.
+    pub choice: Option<Value>,
+    /// In a vote for a deletion: the writes asserting that the record is alive that its author
+    /// had seen.
+    pub seen: Vec<Digest>,
+    /// Whether a known changeset supersedes it. It counts no more, and is kept because a vote that
+    /// its voter cast before it must not count in its place.
+    pub superseded: bool,
+}
+
+/// The votes on one set of candidates: the latest of each voter, ordered by voter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ballot {
+    candidates: Vec<Option<Value>>,
+    votes: Vec<CastVote>,
+}
+
+impl Ballot {
+    /// The ballot of these votes on `candidates`, in any order; of each voter the latest is kept.
+    /// `None` if nobody can vote so: on fewer than two values, or for none of them.
+    pub fn new(candidates: Vec<Option<Value>>, mut votes: Vec<CastVote>) -> Option<Self> {
+        let candidates = conflict::distinct(candidates);
+        votes.sort_by_key(|vote| (vote.voter, std::cmp::Reverse((vote.sequence, vote.changeset))));
+        votes.dedup_by_key(|vote| vote.voter);
+        for vote in &mut votes {
+            vote.seen.sort_unstable();
+            vote.seen.dedup();
+        }
+        let chosen = votes.iter().all(|vote| candidates.contains(&vote.choice));
+        let valid = candidates.len() >= 2 && !votes.is_empty() && chosen;
+        valid.then_some(Self { candidates, votes })
+    }
+
+    /// Whether it can be one on a register of this name: existence has booleans, and only who
+    /// votes for a deletion says what they had seen.
+    pub(crate) fn fits(&self, name: &RegisterName) -> bool {
+        let existence = *name == RegisterName::Existence;
+        let boolean = |value: &Option<Value>| matches!(value, None | Some(Value::Boolean(_)));
+        let deletes = |vote: &CastVote| existence && vote.choice == Some(Value::Boolean(false));
+        (!existence || self.candidates.iter().all(boolean))
+            && self.votes.iter().all(|vote| vote.seen.is_empty() || deletes(vote))
+    }
+
+    /// The values that disagreed, in canonical order.
+    pub fn candidates(&self) -> &[Option<Value>] {
+        &self.candidates
+    }
+
+    /// The latest vote of each voter, superseded or not, in order of the voters.
+    pub fn votes(&self) -> &[CastVote] {
+        &self.votes
+    }
+
+    fn cast(&mut self, vote: CastVote) {
+        match self.votes.binary_search_by_key(&vote.voter, |known| known.voter) {
+            Err(place) => self.votes.insert(place, vote),
+            Ok(place) => {
+                if let Some(known) = self.votes.get_mut(place)
+                    && (known.sequence, known.changeset) < (vote.sequence, vote.changeset)
+                {
+                    *known = vote;
+                }
+            }
+        }
+    }
+}
+
 /// A multi-value register: the writes that no known changeset supersedes, ordered by the digest of
-/// their changesets.
+/// their changesets, and the votes ever cast on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Register {
     writes: Vec<Write>,
+    ballots: Vec<Ballot>,
 }
 
 impl Register {
     pub(crate) const fn new_empty() -> Self {
-        Self { writes: Vec::new() }
+        Self { writes: Vec::new(), ballots: Vec::new() }
     }
 
-    /// The register of these live writes.
+    /// The register of these live writes, on which nobody has voted.
     pub fn new(mut writes: Vec<Write>) -> Self {
         writes.sort_by_key(|write| write.changeset);
         writes.dedup_by_key(|write| write.changeset);
-        Self { writes }
+        Self { writes, ballots: Vec::new() }
+    }
+
+    /// The same register, with these votes.
+    #[must_use]
+    pub fn with_ballots(mut self, mut ballots: Vec<Ballot>) -> Self {
+        ballots.sort_by_cached_key(|ballot| codec::encode_candidates(&ballot.candidates));
+        ballots.dedup_by(|one, other| one.candidates == other.candidates);
+        self.ballots = ballots;
+        self
     }
 
     /// The live writes, ordered by the digest of their changesets.
@@ -71,9 +160,36 @@ impl Register {
         &self.writes
     }
 
-    /// The digests of the live writes: what a new write that saw them supersedes.
+    /// The votes cast on it, by the values that disagreed then, which are ordered by their
+    /// canonical bytes.
+    pub fn ballots(&self) -> &[Ballot] {
+        &self.ballots
+    }
+
+    /// Whether nobody ever wrote to it or voted on it.
+    pub(crate) const fn is_unknown(&self) -> bool {
+        self.writes.is_empty() && self.ballots.is_empty()
+    }
+
+    pub(crate) fn mentions(&self, digest: &Digest) -> bool {
+        self.writes.iter().any(|write| write.changeset == *digest)
+            || self
+                .ballots
+                .iter()
+                .any(|ballot| ballot.votes.iter().any(|vote| vote.changeset == *digest))
+    }
+
+    /// The digests of the live writes.
     pub fn frontier(&self) -> Vec<Digest> {
         self.writes.iter().map(|write| write.changeset).collect()
+    }
+
+    /// The votes that nothing supersedes, with the candidates they were cast on.
+    pub(crate) fn live_votes(&self) -> impl Iterator<Item = (&Ballot, &CastVote)> {
+        self.ballots
+            .iter()
+            .flat_map(|ballot| ballot.votes.iter().map(move |vote| (ballot, vote)))
+            .filter(|(_, vote)| !vote.superseded)
     }
 
     /// Whether live writes disagree.
@@ -84,13 +200,15 @@ impl Register {
         })
     }
 
-    /// The visible value: what the live writes agree on, or else the value of the write that
-    /// ranks highest by time and then digest.
+    /// The visible value of a property: what its live writes agree on, or else what the votes and
+    /// the order of the candidates make of the conflict.
     pub fn visible(&self) -> Option<&Value> {
-        self.writes
-            .iter()
-            .max_by_key(|write| (write.rank, write.changeset))
-            .and_then(|write| write.value.as_ref())
+        self.judge().value
+    }
+
+    /// What is visible of a property, and why.
+    pub fn judge(&self) -> Judgement<'_> {
+        judgement::of_property(self)
     }
 
     /// The distinct values that disagree, in their canonical order; empty unless contested.
@@ -106,19 +224,45 @@ impl Register {
         self.is_contested().then(|| conflict::identify(record, register, &self.candidates()))
     }
 
-    /// Takes out the writes that `superseded` names and puts in the new one. Its rank becomes at
-    /// least that of each write it took out.
-    pub(crate) fn write(&mut self, superseded: &[Digest], mut write: Write) {
-        self.writes.retain(|old| {
-            let dead = superseded.binary_search(&old.changeset).is_ok();
-            if dead {
-                write.rank = write.rank.max(old.rank);
-            }
-            !dead
-        });
+    /// Takes out the writes that `superseded` names, marks the votes that it names, and puts in
+    /// the new write.
+    pub(crate) fn write(&mut self, superseded: &[Digest], write: Write) {
+        self.writes.retain(|old| superseded.binary_search(&old.changeset).is_err());
+        self.supersede_votes(superseded);
         if let Err(place) = self.writes.binary_search_by_key(&write.changeset, |old| old.changeset)
         {
             self.writes.insert(place, write);
+        }
+    }
+
+    /// Marks the votes that `superseded` names, and takes in the new one.
+    pub(crate) fn vote(
+        &mut self,
+        superseded: &[Digest],
+        candidates: &[Option<Value>],
+        vote: CastVote,
+    ) {
+        self.supersede_votes(superseded);
+        let bytes = codec::encode_candidates(candidates);
+        let place = self
+            .ballots
+            .binary_search_by(|ballot| codec::encode_candidates(&ballot.candidates).cmp(&bytes));
+        match place {
+            Ok(place) => {
+                if let Some(ballot) = self.ballots.get_mut(place) {
+                    ballot.cast(vote);
+                }
+            }
+            Err(place) => {
+                let ballot = Ballot { candidates: candidates.to_vec(), votes: vec![vote] };
+                self.ballots.insert(place, ballot);
+            }
+        }
+    }
+
+    fn supersede_votes(&mut self, superseded: &[Digest]) {
+        for vote in self.ballots.iter_mut().flat_map(|ballot| &mut ballot.votes) {
+            vote.superseded |= superseded.binary_search(&vote.changeset).is_ok();
         }
     }
 }

@@ -47,6 +47,39 @@ impl VersionVector {
         Self { tips }
     }
 
+    pub(crate) fn of_origin(origin: ReplicaId, mut tips: Vec<Tip>) -> Self {
+        tips.sort_unstable();
+        tips.dedup();
+        let tips = if tips.is_empty() { BTreeMap::new() } else { BTreeMap::from([(origin, tips)]) };
+        Self { tips }
+    }
+
+    /// Takes in the tips of origins that it does not have yet.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.tips.extend(other.tips);
+    }
+
+    /// Whether nothing was seen.
+    pub fn is_empty(&self) -> bool {
+        self.tips.is_empty()
+    }
+
+    /// Whether one of the tips of `origin` is this changeset.
+    pub fn has_tip(&self, origin: ReplicaId, digest: Digest) -> bool {
+        self.of(origin).iter().any(|tip| tip.digest == digest)
+    }
+
+    /// Whether a changeset follows a tip, or is the first of its origin that was seen.
+    pub(crate) fn is_followed_by(&self, header: &Header) -> bool {
+        let known = self.of(header.origin);
+        match header.previous {
+            None => known.is_empty(),
+            Some(previous) => known
+                .iter()
+                .any(|tip| tip.digest == previous && tip.sequence.next() == header.sequence),
+        }
+    }
+
     /// The tips of every origin seen, in order of the origins; those of one in rising order.
     pub fn tips(&self) -> impl ExactSizeIterator<Item = (ReplicaId, &[Tip])> {
         self.tips.iter().map(|(origin, tips)| (*origin, tips.as_slice()))
@@ -71,22 +104,27 @@ impl VersionVector {
     /// A changeset beyond every tip that follows none of them leaves a gap and is refused.
     pub fn advance(&mut self, header: &Header, digest: Digest) -> Result<(), Gap> {
         let Header { origin, sequence, .. } = *header;
-        let tip = Tip { sequence, digest };
-        let known = self.of(origin);
-        let followed = header.previous.and_then(|previous| {
-            known.iter().position(|tip| tip.digest == previous && tip.sequence.next() == sequence)
-        });
-        let beyond = known.last().is_none_or(|last| last.sequence < sequence);
-        if followed.is_none() && beyond && sequence != Sequence::FIRST {
+        let beyond = self.of(origin).last().is_none_or(|last| last.sequence < sequence);
+        if !self.is_followed_by(header) && beyond && sequence != Sequence::FIRST {
             return Err(Gap { origin, sequence });
         }
-        let tips = self.tips.entry(origin).or_default();
-        if let Some(index) = followed {
-            tips.remove(index);
+        self.note(header, digest);
+        Ok(())
+    }
+
+    /// Notes a changeset that is known to follow something seen, be it a tip or what was one.
+    pub(crate) fn note(&mut self, header: &Header, digest: Digest) {
+        if let (Some(tips), Some(previous)) = (self.tips.get_mut(&header.origin), header.previous) {
+            tips.retain(|tip| tip.digest != previous);
         }
+        self.put(header.origin, Tip { sequence: header.sequence, digest });
+    }
+
+    /// Puts in a tip of an origin.
+    pub(crate) fn put(&mut self, origin: ReplicaId, tip: Tip) {
+        let tips = self.tips.entry(origin).or_default();
         if let Err(place) = tips.binary_search(&tip) {
             tips.insert(place, tip);
         }
-        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::changeset::{Change, ChangeKind};
+use crate::judgement::Rule;
 use crate::log::{Adjustment, LogEntry};
 use crate::name::{PropertyName, RecordKey};
 use crate::record::{Existence, RecordState};
@@ -42,6 +43,7 @@ pub(crate) struct Step<'a> {
     pub(crate) register: RegisterName,
     pub(crate) old: Option<&'a Value>,
     pub(crate) new: Option<&'a Value>,
+    pub(crate) rule: Option<Rule>,
 }
 
 const ALIVE: Value = Value::Boolean(true);
@@ -60,6 +62,7 @@ fn adjustment_step(adjustment: &Adjustment) -> Step<'_> {
         register: adjustment.register.clone(),
         old: adjustment.old.as_ref(),
         new: adjustment.new.as_ref(),
+        rule: adjustment.rule,
     }
 }
 
@@ -68,11 +71,13 @@ fn change_steps(change: &Change) -> impl Iterator<Item = Step<'_>> {
         register: RegisterName::Existence,
         old: existence_value(change.kind.existence_before()),
         new: existence_value(change.kind.existence_after()),
+        rule: None,
     };
     let properties = change.properties.iter().map(|property| Step {
         register: RegisterName::Property(property.name.clone()),
         old: property.old.as_ref(),
         new: property.new.as_ref(),
+        rule: None,
     });
     std::iter::once(existence).chain(properties)
 }
@@ -96,7 +101,7 @@ impl Visible {
         Self { existence: state.existence(), properties: state.visible() }
     }
 
-    fn get(&self, register: &RegisterName) -> Option<&Value> {
+    pub(crate) fn get(&self, register: &RegisterName) -> Option<&Value> {
         match register {
             RegisterName::Existence => existence_value(self.existence),
             RegisterName::Property(name) => self.properties.get(name),
@@ -200,6 +205,7 @@ impl Visible {
                 old: self.get(&register).cloned(),
                 new: target.get(&register).cloned(),
                 register,
+                rule: None,
             })
             .collect()
     }

@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 
 use prophet_store::codec::{self, DecodeError};
 use prophet_store::{
-    Authored, Change, ChangeKind, Changeset, Creator, DatabaseId, Digest, Header, InvalidChangeset,
-    Kind, Payload, Position, PropertyChange, PropertyName, Real, RecordKey, RecordState,
-    RecordType, Register, RegisterName, ReplicaId, Sequence, Timestamp, Tip, Value, VersionVector,
-    Vote, Write, limits,
+    Adjustment, Authored, Change, ChangeKind, Changeset, Creator, DatabaseId, Digest, Existence,
+    Header, InvalidChangeset, Kind, Payload, Position, PropertyChange, PropertyName, Real,
+    RecordKey, RecordState, RecordType, Register, RegisterName, ReplicaId, Rule, Sequence,
+    Timestamp, Tip, Value, VersionVector, Vote, Write, limits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+#[allow(dead_code, reason = "what the tests of the format share, not all of them use")]
 mod support {
     pub(crate) mod models;
     pub(crate) mod sealing;
@@ -23,7 +24,8 @@ mod support {
 }
 use support::models;
 use support::sealing::{
-    CHANGESET, EFFECTS, ENTRY, METADATA, RECORD, RESOLUTION, VECTOR, body, reseal, seal, varint,
+    BUNDLE_END, BUNDLE_START, CHANGESET, EFFECTS, ENTRY, METADATA, RECORD, RESOLUTION, VECTOR,
+    body, reseal, seal, varint,
 };
 
 const CONTENTS: [u8; 7] = [CHANGESET, EFFECTS, ENTRY, RECORD, RESOLUTION, METADATA, VECTOR];
@@ -354,6 +356,10 @@ fn other_content_and_other_lengths_are_refused() {
     let bytes = codec::encode_metadata(b"hi");
     refused(codec::decode_vector(&bytes), "content 6 where Vector was expected");
     refused(codec::decode_metadata(&seal(0, b"hi")), "content 0");
+    for part in [BUNDLE_START, BUNDLE_END] {
+        let why = format!("content {part} where");
+        CONTENTS.iter().for_each(|content| refused(reencode(*content, &seal(part, b"hi")), &why));
+    }
     refused(codec::decode_metadata(&reseal(b"\xab\x50\x01\x06\x02hi!")), "length");
     refused(codec::decode_metadata(&reseal(b"\xab\x50\x01\x06\x04hi!")), "announced");
     refused(codec::decode_metadata(&reseal(b"\xab\x51\x01\x06\x02hi")), "begin");
@@ -376,9 +382,10 @@ fn record_with(value: &[u8]) -> Vec<u8> {
         RecordState::from_registers(key(), Position::new(1), Register::default(), properties)
     };
     let absent = codec::encode_record(&state(None).unwrap());
-    let (absent, before) = body(&absent).split_last().unwrap();
-    assert_eq!(*absent, 0);
-    seal(RECORD, &[before, &[1], value].concat())
+    // After the value comes only that there are no ballots.
+    let [before @ .., absent, ballots] = body(&absent) else { panic!("a record is longer") };
+    assert_eq!([*absent, *ballots], [0, 0]);
+    seal(RECORD, &[before, &[1], value, &[0]].concat())
 }
 
 #[track_caller]
@@ -427,7 +434,7 @@ fn what_is_no_boolean_text_option_or_kind_is_refused() {
     value_refused(&[8], "not a kind of value");
     let bytes = record_with(&[0, 0]);
     let body = body(&bytes);
-    let forged = [&body[..body.len() - 3], &[2, 0, 0]].concat();
+    let forged = [&body[..body.len() - 4], &[2, 0, 0, 0]].concat();
     refused(codec::decode_record(&seal(RECORD, &forged)), "neither absent (0) nor present (1)");
 }
 
@@ -447,7 +454,7 @@ fn a_table_item_that_nothing_uses_or_that_is_out_of_order_is_refused() {
     let record = |sources: &[u8], existence: &[u8]| {
         let count = u8::try_from(sources.len()).unwrap();
         let table = sources.iter().flat_map(|byte| source(*byte)).collect::<Vec<_>>();
-        seal(RECORD, &[head.as_slice(), &[count], &table, existence, &[0]].concat())
+        seal(RECORD, &[head.as_slice(), &[count], &table, existence, &[0, 0]].concat())
     };
     assert!(codec::decode_record(&record(&[1, 2], &[2, 0, 1, 1, 0])).is_ok());
     refused(codec::decode_record(&record(&[1, 2], &[1, 0, 1])), "nothing uses");
@@ -464,7 +471,7 @@ fn adjustments_out_of_order_or_twice_on_one_register_are_refused() {
     let adjustment = |last: u8| {
         let mut id = [0; 16];
         id[15] = last;
-        [[3].as_slice(), b"bug", &id, &[0, 0, 1, 0, 1]].concat()
+        [[3].as_slice(), b"bug", &id, &[0, 0, 1, 0, 1, 0]].concat()
     };
     let effects = |one, other| {
         let both = [adjustment(one), adjustment(other)].concat();
@@ -479,6 +486,161 @@ fn adjustments_out_of_order_or_twice_on_one_register_are_refused() {
     for bytes in effects(2, 1).into_iter().chain(effects(1, 1)) {
         refused(codec::decode_effects(&bytes), "repeated or out of order");
     }
+}
+
+#[test]
+fn a_rule_is_one_of_those_listed_or_none() {
+    let effects = |settle: &Adjustment| {
+        let mut entry = entry_without_effects();
+        entry.settle = vec![settle.clone()];
+        codec::encode_effects(&entry)
+    };
+    // That it stays alive, as an adjustment that moves nothing.
+    let settle = |rule| Adjustment {
+        record: key(),
+        register: RegisterName::Existence,
+        old: Some(true.into()),
+        new: Some(true.into()),
+        rule,
+    };
+    let rules = [
+        None,
+        Some(Rule::Agreed),
+        Some(Rule::Majority),
+        Some(Rule::MostVotes),
+        Some(Rule::MostRelatedVotes),
+        Some(Rule::LatestWrite),
+        Some(Rule::Alive),
+    ];
+    let bytes = effects(&settle(None));
+    let (none, before) = body(&bytes).split_last().unwrap();
+    assert_eq!(*none, 0);
+    // Where nothing moves and no rule chose, there is nothing to say.
+    refused(codec::decode_effects(&bytes), "says nothing");
+    for (byte, rule) in (0..).zip(rules).skip(1) {
+        let bytes = seal(EFFECTS, &[before, &[byte]].concat());
+        assert_eq!(effects(&settle(rule)), bytes);
+        assert_eq!(codec::decode_effects(&bytes).unwrap(), (Vec::new(), vec![settle(rule)]));
+    }
+    for byte in [7, 8, 0xff] {
+        let bytes = seal(EFFECTS, &[before, &[byte]].concat());
+        refused(codec::decode_effects(&bytes), &format!("{byte} is not a rule"));
+    }
+    refused(codec::decode_effects(&seal(EFFECTS, before)), "end too early");
+}
+
+/// A record without a write, with these ballots.
+fn voted_on(ballots: &[&[u8]]) -> Vec<u8> {
+    let head = [varint(3).as_slice(), b"bug", key().id().as_bytes(), &[1, 0, 0, 0]].concat();
+    let count = u8::try_from(ballots.len()).unwrap();
+    seal(RECORD, &[head, vec![count], ballots.concat()].concat())
+}
+
+/// The register of a property, the register of existence, and candidates for them.
+const P: &[u8] = &[1, 1, b'p'];
+const EXISTENCE: &[u8] = &[0];
+const A_OR_B: &[u8] = &[2, 1, 3, 1, b'a', 1, 3, 1, b'b'];
+const DELETED_OR_ALIVE: &[u8] = &[2, 1, 0, 0, 1, 0, 1];
+
+/// A ballot of votes for a candidate each, by voters with such an id, who had seen such digests.
+fn ballot(register: &[u8], candidates: &[u8], votes: &[(u8, u8, &[u8])]) -> Vec<u8> {
+    let mut bytes = [register, candidates, &[u8::try_from(votes.len()).unwrap()]].concat();
+    for (voter, choice, seen) in votes {
+        bytes.extend([[*voter; 16].as_slice(), &[1], &[9; 32], &[*choice]].concat());
+        bytes.push(u8::try_from(seen.len()).unwrap());
+        seen.iter().for_each(|byte| bytes.extend([*byte; 32]));
+        bytes.push(0);
+    }
+    bytes
+}
+
+#[track_caller]
+fn ballots_accepted(ballots: &[&[u8]]) -> RecordState {
+    let bytes = voted_on(ballots);
+    let state = codec::decode_record(&bytes).unwrap();
+    assert_eq!(codec::encode_record(&state), bytes);
+    state
+}
+
+#[track_caller]
+fn ballots_refused(ballots: &[&[u8]], why: &str) {
+    refused(codec::decode_record(&voted_on(ballots)), why);
+}
+
+#[test]
+fn ballots_come_in_one_order_and_each_once() {
+    let existence = ballot(EXISTENCE, DELETED_OR_ALIVE, &[(1, 0, &[4, 5]), (2, 1, &[])]);
+    let one = ballot(P, A_OR_B, &[(1, 0, &[])]);
+    // Ordered by all their bytes: three come after two, and what is longer after what is shorter.
+    let long = ballot(P, &[2, 1, 3, 1, b'a', 1, 3, 2, b'a', b'b'], &[(1, 0, &[])]);
+    let three = ballot(P, &[3, 0, 1, 3, 1, b'a', 1, 3, 1, b'b'], &[(1, 2, &[])]);
+    let next = ballot(&[1, 1, b'q'], A_OR_B, &[(1, 1, &[])]);
+    let all = [&existence, &one, &long, &three, &next].map(Vec::as_slice);
+    let state = ballots_accepted(&all);
+    assert_eq!(state.existence_register().ballots().len(), 1);
+    let counts: Vec<_> = state.properties().values().map(|it| it.ballots().len()).collect();
+    assert_eq!(counts, [3, 1]);
+    for place in 1..all.len() {
+        let mut swapped = all;
+        swapped.swap(place - 1, place);
+        ballots_refused(&swapped, "ballots are repeated or out of order");
+        ballots_refused(&[all[place], all[place]], "ballots are repeated or out of order");
+    }
+    let other_votes = ballot(P, A_OR_B, &[(2, 1, &[])]);
+    ballots_refused(&[&one, &other_votes], "ballots are repeated or out of order");
+}
+
+#[test]
+fn a_ballot_has_votes_for_its_candidates_in_the_order_of_the_voters() {
+    let on = |votes: &[(u8, u8, &[u8])]| ballot(P, A_OR_B, votes);
+    let state = ballots_accepted(&[&on(&[(1, 1, &[]), (2, 0, &[]), (3, 1, &[])])]);
+    let votes = state.properties().values().flat_map(|it| it.ballots()).flat_map(|it| it.votes());
+    let choices: Vec<_> = votes.map(|vote| vote.choice.clone()).collect();
+    assert_eq!(choices, ["b", "a", "b"].map(|text| Some(Value::from(text))));
+    ballots_refused(&[&on(&[])], "nobody can have cast");
+    ballots_refused(&[&on(&[(2, 0, &[]), (1, 0, &[])])], "repeated or out of order");
+    ballots_refused(&[&on(&[(1, 0, &[]), (1, 1, &[])])], "repeated or out of order");
+    ballots_refused(&[&on(&[(1, 2, &[])])], "candidate 2, which it does not name");
+    ballots_refused(&[&on(&[(1, 250, &[])])], "candidate 250, which it does not name");
+    let candidates = |bytes: &[u8]| ballot(P, bytes, &[(1, 0, &[])]);
+    ballots_refused(&[&candidates(&[2, 1, 0, 1, 0])], "out of order");
+    ballots_refused(&[&candidates(&[2, 0, 0])], "repeated");
+    ballots_refused(&[&candidates(&[0])], "which it does not name");
+    ballots_refused(&[&ballot(&[2], A_OR_B, &[(1, 0, &[])])], "2 is not a kind of register");
+}
+
+#[test]
+fn the_fields_of_a_vote_in_a_ballot_are_checked() {
+    let on = |seen: &[u8]| ballot(EXISTENCE, DELETED_OR_ALIVE, &[(1, 0, seen)]);
+    let state = ballots_accepted(&[&on(&[4, 5])]);
+    let vote = &state.existence_register().ballots()[0].votes()[0];
+    assert_eq!((vote.voter, vote.changeset), (ReplicaId::from_bytes([1; 16]), digest(9)));
+    assert_eq!((vote.sequence, &vote.choice), (Sequence::FIRST, &Existence::Deleted.value()));
+    assert_eq!((vote.seen.as_slice(), vote.superseded), ([digest(4), digest(5)].as_slice(), false));
+    ballots_refused(&[&on(&[5, 4])], "repeated or out of order");
+    ballots_refused(&[&on(&[4, 4])], "repeated or out of order");
+
+    let bytes = on(&[]);
+    let last = bytes.len() - 1;
+    let superseded = ballots_accepted(&[&[&bytes[..last], &[1]].concat()]);
+    assert!(superseded.existence_register().ballots()[0].votes()[0].superseded);
+    ballots_refused(&[&[&bytes[..last], &[2]].concat()], "2 is not a boolean");
+    let sequence = EXISTENCE.len() + DELETED_OR_ALIVE.len() + 1 + 16;
+    assert_eq!(bytes[sequence], 1);
+    let without = [&bytes[..sequence], &[0], &bytes[sequence + 1..]].concat();
+    ballots_refused(&[&without], "no sequence number 0");
+}
+
+#[test]
+fn a_property_that_was_only_voted_on_is_listed_by_its_ballot_alone() {
+    let votes = ballot(P, A_OR_B, &[(1, 0, &[])]);
+    let state = ballots_accepted(&[&votes]);
+    let register = &state.properties()[&PropertyName::new("p").unwrap()];
+    assert!(register.writes().is_empty());
+    assert_eq!(register.visible(), None);
+    let head = [varint(3).as_slice(), b"bug", key().id().as_bytes(), &[1, 0, 0]].concat();
+    let listed = [head.as_slice(), &[1, 1, b'p', 0, 1], &votes].concat();
+    refused(codec::decode_record(&seal(RECORD, &listed)), "without a write");
 }
 
 #[test]
@@ -506,7 +668,7 @@ fn three_megabytes_of_nesting_are_refused_before_the_stack_ends() {
     value_refused(&lists, "nested too deeply");
     let maps = [7, 1, 0].repeat(1 << 20);
     value_refused(&maps, "nested too deeply");
-    value_refused(&[1].repeat(3 << 20), "follow");
+    value_refused(&[0].repeat(3 << 20), "follow");
 }
 
 fn nested_bytes(levels: u64) -> Vec<u8> {
@@ -527,6 +689,7 @@ fn update(new: Option<Value>) -> Result<Changeset, InvalidChangeset> {
             name: PropertyName::new("p").unwrap(),
             old: None,
             new,
+            rank: None,
             supersedes: Vec::new(),
         }],
     }]))
@@ -545,6 +708,142 @@ fn author(payload: Payload) -> Result<Changeset, InvalidChangeset> {
     })
 }
 
+fn p() -> RegisterName {
+    RegisterName::Property(PropertyName::new("p").unwrap())
+}
+
+/// The first of a replica's changesets, made at 1 ms, with this payload of this kind.
+fn with_payload(kind: Kind, payload: &[u8]) -> Result<Changeset, DecodeError> {
+    let header = Header {
+        kind,
+        payload_digest: Digest::from_bytes(*blake3::hash(payload).as_bytes()),
+        payload_len: payload.len() as u64,
+        ..update(None).unwrap().header().clone()
+    };
+    let bytes = seal(CHANGESET, &[codec::encode_header(&header).as_slice(), payload].concat());
+    let changeset = codec::decode_changeset(&bytes)?;
+    assert_eq!(changeset.payload_bytes(), payload);
+    assert_eq!(codec::encode_changeset(&changeset), bytes);
+    Ok(changeset)
+}
+
+#[test]
+fn a_rank_that_is_not_later_than_the_changeset_is_refused() {
+    let ranked = |rank: Option<Timestamp>, kind| {
+        let (old, new) = match kind {
+            ChangeKind::Delete => (Some(1.into()), None),
+            _ => (None, Some(1.into())),
+        };
+        let name = PropertyName::new("p").unwrap();
+        let properties = vec![PropertyChange { name, old, new, rank, supersedes: Vec::new() }];
+        let change = Change { record: key(), kind, supersedes: Vec::new(), properties };
+        author(Payload::Edit(vec![change]))
+    };
+    let at = |millis, counter| Some(Timestamp::new(millis, counter));
+    for rank in [None, at(1, 1), at(2, 0), at(u64::MAX, u32::MAX)] {
+        let changeset = ranked(rank, ChangeKind::Create).unwrap();
+        assert_eq!(changeset.changes()[0].properties[0].rank, rank);
+    }
+    for rank in [at(1, 0), at(0, 9), at(0, 0)] {
+        let error = ranked(rank, ChangeKind::Create).unwrap_err().to_string();
+        assert!(error.contains("\"p\" is not later than the changeset"), "{error}");
+    }
+    assert!(ranked(None, ChangeKind::Delete).is_ok());
+    assert!(ranked(at(2, 0), ChangeKind::Delete).is_err(), "a delete writes to no property");
+
+    // The same, as bytes: table, one change, one property with such a rank.
+    let payload = |kind: u8, values: &[u8], rank: &[u8]| {
+        let record = [[3].as_slice(), b"bug", key().id().as_bytes()].concat();
+        [&[0, 1], record.as_slice(), &[kind, 0, 1, 1, b'p'], values, rank, &[0]].concat()
+    };
+    let edit =
+        |kind, values: &[u8], rank: &[u8]| with_payload(Kind::Edit, &payload(kind, values, rank));
+    let (write, hide) = ([0, 1, 1, 2].as_slice(), [1, 1, 2, 0].as_slice());
+    for rank in [[0].as_slice(), &[1, 1, 1], &[1, 2, 0], &[1, 0xfb, 251, 0, 0]] {
+        assert!(edit(0, write, rank).is_ok(), "{rank:?}");
+    }
+    for rank in [[1, 1, 0], [1, 0, 9], [1, 0, 0]] {
+        refused(edit(0, write, &rank), "is not later than the changeset");
+    }
+    assert!(edit(3, hide, &[0]).is_ok());
+    refused(edit(3, hide, &[1, 2, 0]), "deletes the record but writes to");
+    refused(edit(0, write, &[2, 2, 0]), "neither absent (0) nor present (1)");
+    refused(edit(0, write, &[1, 0xfb, 2, 0, 0]), "spread over 3 bytes");
+    refused(edit(0, write, &[1, 2, 0xfd, 0, 0, 0, 0, 1, 0, 0, 0]), "above 32 bits");
+}
+
+#[test]
+fn only_a_vote_for_a_deletion_says_what_it_has_seen() {
+    let (alive, deleted) = (Existence::Alive.value(), Existence::Deleted.value());
+    let vote = |register, candidates: [&Option<Value>; 2], choice: &Option<Value>| {
+        let candidates = candidates.map(Clone::clone).to_vec();
+        Vote::new(key(), register, candidates, choice.clone(), Vec::new()).unwrap()
+    };
+    let both = [&alive, &deleted];
+    let for_deletion = vote(RegisterName::Existence, both, &deleted);
+    let seeing = for_deletion.clone().with_seen(vec![digest(2), digest(1), digest(2)]).unwrap();
+    assert_eq!(seeing.seen, [digest(1), digest(2)], "in order, and each once");
+    assert!(for_deletion.with_seen(Vec::new()).is_ok(), "nobody need have said that it is alive");
+    let others = [
+        vote(RegisterName::Existence, both, &alive),
+        vote(RegisterName::Existence, [&None, &deleted], &None),
+        // A property whose value is false is not a record that is deleted.
+        vote(p(), both, &deleted),
+    ];
+    for vote in others {
+        assert!(vote.clone().with_seen(Vec::new()).is_ok());
+        let error = vote.clone().with_seen(vec![digest(1)]).unwrap_err().to_string();
+        assert!(error.contains("which only one for a deletion does"), "{error}");
+        let mut changed = vote;
+        changed.seen.push(digest(1));
+        assert!(author(Payload::Resolution(vec![changed])).is_err());
+    }
+
+    // The same, as bytes: places in the table of a payload, and digests in a resolution.
+    let of_record = [[3].as_slice(), b"bug", key().id().as_bytes()].concat();
+    let vote = |register, candidates, choice| {
+        [of_record.as_slice(), register, candidates, &[choice]].concat()
+    };
+    let payload = |vote: Vec<u8>, seen: &[u8], supersedes: &[u8]| {
+        let table = [[2].as_slice(), &[1; 32], &[2; 32], &[1]].concat();
+        with_payload(Kind::Resolution, &[table, vote, seen.to_vec(), supersedes.to_vec()].concat())
+    };
+    let stored = |vote: Vec<u8>, seen: &[u8]| {
+        let head = [[9; 32].as_slice(), &[8; 16], &[1]].concat();
+        let seen = [varint(seen.len() as u64), seen.iter().flat_map(|it| [*it; 32]).collect()];
+        let bytes = seal(RESOLUTION, &[head, vote, seen.concat(), vec![0]].concat());
+        let resolution = codec::decode_resolution(&bytes)?;
+        assert_eq!(codec::encode_resolution(&resolution), bytes);
+        Ok(resolution)
+    };
+    let for_deletion = || vote(EXISTENCE, DELETED_OR_ALIVE, 0);
+    let read = payload(for_deletion(), &[2, 0, 1], &[1, 0]).unwrap();
+    let [read] = read.payload().votes() else { panic!("there is one") };
+    assert_eq!(read.seen, [digest(1), digest(2)]);
+    assert_eq!(read.supersedes, [digest(1)]);
+    assert_eq!(stored(for_deletion(), &[1, 2]).unwrap().vote.seen, [digest(1), digest(2)]);
+    assert!(payload(for_deletion(), &[1, 0], &[1, 1]).is_ok(), "either may use the table");
+    refused(payload(for_deletion(), &[1, 0], &[0]), "nothing uses");
+    refused(payload(for_deletion(), &[1, 2], &[2, 0, 1]), "not in a table of 2");
+    refused(payload(for_deletion(), &[2, 1, 0], &[0]), "out of order");
+    refused(payload(for_deletion(), &[2, 1, 1], &[1, 0]), "repeated");
+    refused(stored(for_deletion(), &[2, 1]), "out of order");
+    refused(stored(for_deletion(), &[1, 1]), "repeated");
+    let others = [
+        (EXISTENCE, DELETED_OR_ALIVE, 1),
+        (EXISTENCE, [2, 0, 1, 0, 0].as_slice(), 0),
+        (P, DELETED_OR_ALIVE, 0),
+        (P, A_OR_B, 0),
+    ];
+    for (register, candidates, choice) in others {
+        let vote = || vote(register, candidates, choice);
+        assert!(payload(vote(), &[0], &[2, 0, 1]).is_ok());
+        assert!(stored(vote(), &[]).is_ok());
+        refused(payload(vote(), &[1, 0], &[1, 1]), "which only one for a deletion does");
+        refused(stored(vote(), &[1]), "which only one for a deletion does");
+    }
+}
+
 #[test]
 fn values_may_nest_as_deep_as_the_limit_and_no_deeper() {
     let depth = limits::VALUE_DEPTH;
@@ -554,8 +853,7 @@ fn values_may_nest_as_deep_as_the_limit_and_no_deeper() {
     let error = update(Some(nested(depth + 1))).unwrap_err().to_string();
     assert!(error.contains("65 levels of nesting, but at most 64"), "{error}");
     let candidates = vec![None, Some(nested(depth + 1))];
-    let register = RegisterName::Property(PropertyName::new("p").unwrap());
-    assert!(Vote::new(key(), register, candidates, None, Vec::new()).is_err());
+    assert!(Vote::new(key(), p(), candidates, None, Vec::new()).is_err());
 }
 
 #[test]
@@ -623,9 +921,7 @@ fn names_may_be_as_long_as_the_limit_and_no_longer() {
 #[test]
 fn a_vote_that_was_changed_after_it_was_made_is_put_in_order_or_refused() {
     let values = ["a", "b", "c"].map(|text| Some(Value::from(text))).to_vec();
-    let register = RegisterName::Property(PropertyName::new("p").unwrap());
-    let vote =
-        Vote::new(key(), register, values, None.or(Some("a".into())), vec![digest(9)]).unwrap();
+    let vote = Vote::new(key(), p(), values, Some("a".into()), vec![digest(9)]).unwrap();
     let authored = |vote| author(Payload::Resolution(vec![vote]));
     let with = |change: fn(&mut Vote)| {
         let mut vote = vote.clone();
@@ -648,6 +944,7 @@ fn rules_of_a_changeset_are_checked_when_it_is_authored() {
         name: PropertyName::new("p").unwrap(),
         old: old.map(Value::from),
         new: new.map(Value::from),
+        rank: None,
         supersedes,
     };
     let edit = |change| author(Payload::Edit(vec![change]));
@@ -693,8 +990,7 @@ fn a_header_names_a_previous_changeset_exactly_if_it_is_not_the_first() {
 fn a_conflict_is_its_values_whatever_their_order() {
     let vote = |values: [&str; 3], choice: &str| {
         let candidates = values.map(|text| Some(Value::from(text))).to_vec();
-        let register = RegisterName::Property(PropertyName::new("p").unwrap());
-        Vote::new(key(), register, candidates, Some(choice.into()), Vec::new()).unwrap()
+        Vote::new(key(), p(), candidates, Some(choice.into()), Vec::new()).unwrap()
     };
     let id = vote(["a", "b", "a"], "a").conflict();
     assert_eq!(vote(["b", "a", "b"], "b").conflict(), id);

@@ -105,6 +105,7 @@ pub(crate) fn update(
         name: PropertyName::new(name).unwrap(),
         old,
         new: Some(new),
+        rank: None,
         supersedes: supersedes.to_vec(),
     };
     Payload::Edit(vec![Change {

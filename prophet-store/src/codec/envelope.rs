@@ -1,5 +1,7 @@
 //! The envelope around every stored value: magic, codec version, content, length, checksum.
 
+use std::io::{self, Read};
+
 use crate::codec::wire::{Malformed, Reader, Writer, malformed};
 
 /// The two bytes every envelope begins with.
@@ -25,6 +27,10 @@ pub enum Content {
     Metadata = 6,
     /// A version vector.
     Vector = 7,
+    /// The beginning of a bundle.
+    BundleStart = 8,
+    /// The end of a bundle.
+    BundleEnd = 9,
 }
 
 /// Stored bytes cannot be read.
@@ -94,4 +100,39 @@ pub(crate) fn open(content: Content, bytes: &[u8]) -> Result<&[u8], DecodeError>
         0 => Ok(body),
         _ => Ok(malformed("the length does not match")?),
     }
+}
+
+/// The content of the envelope that `bytes` begin with, as far as that can be told.
+pub(crate) fn content(bytes: &[u8]) -> Option<u8> {
+    bytes.get(3).copied()
+}
+
+/// Reads one envelope, still sealed, from a sequence of them; `None` at its end. No more is held
+/// than was really there, and nothing longer than `most` bytes is read.
+pub(crate) fn read_sealed(reader: &mut impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    if take(reader, 5, &mut bytes)? == 0 {
+        return Ok(None);
+    }
+    let more = match bytes.get(4) {
+        Some(251) => 2,
+        Some(252) => 4,
+        Some(253) => 8,
+        _ => 0,
+    };
+    take(reader, more, &mut bytes)?;
+    let mut length = Reader::new(bytes.get(4..).unwrap_or_default());
+    let length = length.u64().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    if length > most {
+        let why =
+            format!("an envelope announces {length} bytes, and no more than {most} are allowed");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    // The body, and the checksum after it. What ends too early shows when it is opened.
+    take(reader, length + 4, &mut bytes)?;
+    Ok(Some(bytes))
+}
+
+fn take(reader: &mut impl Read, len: u64, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    reader.take(len).read_to_end(bytes)
 }

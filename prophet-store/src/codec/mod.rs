@@ -20,10 +20,11 @@ mod model;
 mod wire;
 
 pub use envelope::{Content, DecodeError, MAGIC, VERSION};
+pub(crate) use envelope::{content, read_sealed};
 pub use wire::Malformed;
 
 use crate::changeset::{Changeset, Header, Kind, Payload};
-use crate::id::Position;
+use crate::id::{DatabaseId, Digest, Position, ReplicaId};
 use crate::log::{Adjustment, LogEntry};
 use crate::name::RecordKey;
 use crate::record::RecordState;
@@ -82,6 +83,13 @@ pub(crate) fn encode_candidate(value: Option<&Value>) -> Vec<u8> {
     writer.into_bytes()
 }
 
+/// The values that disagree, in the bytes that order ballots.
+pub(crate) fn encode_candidates(candidates: &[Option<Value>]) -> Vec<u8> {
+    let mut writer = Writer::default();
+    model::put_candidates(&mut writer, candidates);
+    writer.into_bytes()
+}
+
 /// The bytes that a [`ConflictId`](crate::ConflictId) is the digest of.
 pub(crate) fn encode_conflict(
     record: &RecordKey,
@@ -91,7 +99,7 @@ pub(crate) fn encode_conflict(
     let mut writer = Writer::default();
     model::put_key(&mut writer, record);
     model::put_register_name(&mut writer, register);
-    writer.list(candidates.iter(), |w, value| w.option(value.as_ref(), model::put_value));
+    model::put_candidates(&mut writer, candidates);
     writer.into_bytes()
 }
 
@@ -179,6 +187,38 @@ pub fn encode_metadata(value: &[u8]) -> Vec<u8> {
 /// Damaged bytes, and versions newer than this library.
 pub fn decode_metadata(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     envelope::open(Content::Metadata, bytes).map(<[u8]>::to_vec)
+}
+
+/// What a bundle begins with: whose changesets it has, and from where to where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BundleStart {
+    pub(crate) database: DatabaseId,
+    pub(crate) replica: ReplicaId,
+    pub(crate) basis: VersionVector,
+    pub(crate) result: VersionVector,
+}
+
+/// What a bundle ends with: how many changesets it has, and the digest of all that comes before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BundleEnd {
+    pub(crate) changesets: u64,
+    pub(crate) digest: Digest,
+}
+
+pub(crate) fn encode_bundle_start(start: &BundleStart) -> Vec<u8> {
+    encode(Content::BundleStart, |w| model::put_bundle_start(w, start))
+}
+
+pub(crate) fn decode_bundle_start(bytes: &[u8]) -> Result<BundleStart, DecodeError> {
+    decode(Content::BundleStart, bytes, |r| Ok(model::take_bundle_start(r)?))
+}
+
+pub(crate) fn encode_bundle_end(end: &BundleEnd) -> Vec<u8> {
+    encode(Content::BundleEnd, |w| model::put_bundle_end(w, end))
+}
+
+pub(crate) fn decode_bundle_end(bytes: &[u8]) -> Result<BundleEnd, DecodeError> {
+    decode(Content::BundleEnd, bytes, |r| Ok(model::take_bundle_end(r)?))
 }
 
 /// A version vector in its envelope.

@@ -9,13 +9,15 @@ use crate::codec::envelope::DecodeError;
 use crate::codec::wire::{
     Malformed, Reader, Result, Writer, malformed, signed_varint_len, varint_len,
 };
+use crate::codec::{BundleEnd, BundleStart};
 use crate::conflict;
 use crate::id::{DatabaseId, Digest, Position, RecordId, ReplicaId, Sequence};
+use crate::judgement::Rule;
 use crate::limits;
 use crate::log::Adjustment;
 use crate::name::{Creator, NameError, PropertyName, RecordKey, RecordType};
 use crate::record::{Existence, RecordState};
-use crate::register::{Register, RegisterName, Write};
+use crate::register::{Ballot, CastVote, Register, RegisterName, Write};
 use crate::resolution::Resolution;
 use crate::time::Timestamp;
 use crate::value::{Real, Value};
@@ -118,11 +120,7 @@ fn take_nested(r: &mut Reader<'_>, depth: u64) -> Result<Value> {
         return malformed("a value is nested too deeply or has too many parts");
     }
     Ok(match r.byte()? {
-        tag::BOOLEAN => match r.byte()? {
-            0 => Value::Boolean(false),
-            1 => Value::Boolean(true),
-            other => return malformed(format!("{other} is not a boolean")),
-        },
+        tag::BOOLEAN => Value::Boolean(r.boolean()?),
         tag::INTEGER => Value::Integer(r.i64()?),
         tag::REAL => {
             let number = f64::from_le_bytes(r.array()?);
@@ -331,7 +329,8 @@ pub(super) fn put_payload(w: &mut Writer, payload: &Payload) {
         digests.extend(&change.supersedes);
         digests.extend(change.properties.iter().flat_map(|property| &property.supersedes));
     }
-    digests.extend(payload.votes().iter().flat_map(|vote| &vote.supersedes));
+    digests
+        .extend(payload.votes().iter().flat_map(|vote| vote.supersedes.iter().chain(&vote.seen)));
     let table = Table::new(digests);
     w.list(table.items.iter(), put_digest);
     match payload {
@@ -342,6 +341,7 @@ pub(super) fn put_payload(w: &mut Writer, payload: &Payload) {
         }
         Payload::Resolution(votes) => w.list(votes.iter(), |w, vote| {
             put_vote(w, vote);
+            table.put_indexes(w, &vote.seen);
             table.put_indexes(w, &vote.supersedes);
         }),
         Payload::Continuation { replica, tip } => {
@@ -361,6 +361,7 @@ pub(super) fn take_payload(r: &mut Reader<'_>, kind: Kind) -> Result<Payload> {
         }
         Kind::Resolution => Payload::Resolution(r.list(|r| {
             let mut vote = take_vote(r)?;
+            vote.seen = table.take_indexes(r)?;
             vote.supersedes = table.take_indexes(r)?;
             Ok(vote)
         })?),
@@ -388,6 +389,7 @@ fn put_changes(w: &mut Writer, changes: &[Change], table: &Table<Digest>) {
             w.counted(property.name.as_str().as_bytes());
             put_optional_value(w, property.old.as_ref());
             put_optional_value(w, property.new.as_ref());
+            w.option(property.rank, put_time);
             table.put_indexes(w, &property.supersedes);
         });
     });
@@ -411,6 +413,7 @@ fn take_changes(r: &mut Reader<'_>, table: &mut TableReader<Digest>) -> Result<V
                     name: PropertyName::new(r.text()?)?,
                     old: take_optional_value(r)?,
                     new: take_optional_value(r)?,
+                    rank: r.option(take_time)?,
                     supersedes: table.take_indexes(r)?,
                 })
             })?,
@@ -418,29 +421,75 @@ fn take_changes(r: &mut Reader<'_>, table: &mut TableReader<Digest>) -> Result<V
     })
 }
 
-/// A vote without what it supersedes.
+pub(super) fn put_candidates(w: &mut Writer, candidates: &[Option<Value>]) {
+    w.list(candidates.iter(), |w, value| put_optional_value(w, value.as_ref()));
+}
+
+fn take_candidates(r: &mut Reader<'_>) -> Result<Vec<Option<Value>>> {
+    let candidates = r.list(take_optional_value)?;
+    if conflict::distinct_refs(candidates.iter().map(Option::as_ref))
+        .into_iter()
+        .ne(candidates.iter().map(Option::as_ref))
+    {
+        return malformed("candidates are repeated or out of order");
+    }
+    Ok(candidates)
+}
+
+fn take_choice(r: &mut Reader<'_>, candidates: &[Option<Value>]) -> Result<Option<Value>> {
+    let choice = r.u64()?;
+    match usize::try_from(choice).ok().and_then(|choice| candidates.get(choice).cloned()) {
+        Some(choice) => Ok(choice),
+        None => malformed(format!("a vote chooses candidate {choice}, which it does not name")),
+    }
+}
+
+/// A vote without the digests it names.
 fn put_vote(w: &mut Writer, vote: &Vote) {
     put_key(w, &vote.record);
     put_register_name(w, &vote.register);
-    w.list(vote.candidates.iter(), |w, value| put_optional_value(w, value.as_ref()));
-    let choice = vote.candidates.iter().position(|candidate| *candidate == vote.choice);
+    put_candidates(w, &vote.candidates);
+    put_choice(w, &vote.candidates, &vote.choice);
+}
+
+fn put_choice(w: &mut Writer, candidates: &[Option<Value>], choice: &Option<Value>) {
+    let place = candidates.iter().position(|candidate| candidate == choice);
     // A vote whose choice is not a candidate cannot be made.
-    w.len(choice.unwrap_or(vote.candidates.len()));
+    w.len(place.unwrap_or(candidates.len()));
 }
 
 fn take_vote(r: &mut Reader<'_>) -> Result<Vote> {
     let record = take_key(r)?;
     let register = take_register_name(r)?;
-    let candidates = r.list(take_optional_value)?;
-    if conflict::distinct(candidates.clone()) != candidates {
-        return malformed("the candidates of a vote are repeated or out of order");
+    let candidates = take_candidates(r)?;
+    let choice = take_choice(r, &candidates)?;
+    Vote::new(record, register, candidates, choice, Vec::new())
+        .or_else(|error| malformed(error.to_string()))
+}
+
+const fn rule_tag(rule: Option<Rule>) -> u8 {
+    match rule {
+        None => 0,
+        Some(Rule::Agreed) => 1,
+        Some(Rule::Majority) => 2,
+        Some(Rule::MostVotes) => 3,
+        Some(Rule::MostRelatedVotes) => 4,
+        Some(Rule::LatestWrite) => 5,
+        Some(Rule::Alive) => 6,
     }
-    let choice = r.u64()?;
-    match usize::try_from(choice).ok().and_then(|choice| candidates.get(choice).cloned()) {
-        Some(choice) => Vote::new(record, register, candidates, choice, Vec::new())
-            .or_else(|error| malformed(error.to_string())),
-        None => malformed(format!("a vote chooses candidate {choice}, which it does not name")),
-    }
+}
+
+fn take_rule(r: &mut Reader<'_>) -> Result<Option<Rule>> {
+    Ok(match r.byte()? {
+        0 => None,
+        1 => Some(Rule::Agreed),
+        2 => Some(Rule::Majority),
+        3 => Some(Rule::MostVotes),
+        4 => Some(Rule::MostRelatedVotes),
+        5 => Some(Rule::LatestWrite),
+        6 => Some(Rule::Alive),
+        other => return malformed(format!("{other} is not a rule")),
+    })
 }
 
 fn put_adjustments(w: &mut Writer, adjustments: &[Adjustment]) {
@@ -449,18 +498,31 @@ fn put_adjustments(w: &mut Writer, adjustments: &[Adjustment]) {
         put_register_name(w, &adjustment.register);
         put_optional_value(w, adjustment.old.as_ref());
         put_optional_value(w, adjustment.new.as_ref());
+        w.byte(rule_tag(adjustment.rule));
     });
 }
 
+fn take_adjustment(r: &mut Reader<'_>) -> Result<Adjustment> {
+    let adjustment = Adjustment {
+        record: take_key(r)?,
+        register: take_register_name(r)?,
+        old: take_optional_value(r)?,
+        new: take_optional_value(r)?,
+        rule: take_rule(r)?,
+    };
+    let values = [&adjustment.old, &adjustment.new];
+    let boolean = values.into_iter().flatten().all(|value| value.as_boolean().is_some());
+    if adjustment.register == RegisterName::Existence && !boolean {
+        return malformed("an adjustment sets existence to what is no boolean");
+    }
+    if adjustment.old == adjustment.new && adjustment.rule.is_none() {
+        return malformed("an adjustment says nothing");
+    }
+    Ok(adjustment)
+}
+
 fn take_adjustments(r: &mut Reader<'_>) -> Result<Vec<Adjustment>> {
-    let adjustments = r.list(|r| {
-        Ok(Adjustment {
-            record: take_key(r)?,
-            register: take_register_name(r)?,
-            old: take_optional_value(r)?,
-            new: take_optional_value(r)?,
-        })
-    })?;
+    let adjustments = r.list(take_adjustment)?;
     let rising = |one: &Adjustment, other: &Adjustment| {
         (&one.record, &one.register) < (&other.record, &other.register)
     };
@@ -476,7 +538,11 @@ pub(super) fn put_effects(w: &mut Writer, nullify: &[Adjustment], settle: &[Adju
 }
 
 pub(super) fn take_effects(r: &mut Reader<'_>) -> Result<(Vec<Adjustment>, Vec<Adjustment>)> {
-    Ok((take_adjustments(r)?, take_adjustments(r)?))
+    let (nullify, settle) = (take_adjustments(r)?, take_adjustments(r)?);
+    if nullify.iter().any(|adjustment| adjustment.rule.is_some()) {
+        return malformed("a nullification says by which rule, and there is none");
+    }
+    Ok((nullify, settle))
 }
 
 /// A write's changeset and rank: what a record's table holds.
@@ -487,8 +553,8 @@ const fn source(write: &Write) -> Source {
 }
 
 pub(super) fn put_record(w: &mut Writer, state: &RecordState) {
-    let registers = std::iter::once(state.existence_register()).chain(state.properties().values());
-    let sources = registers.flat_map(|register| register.writes().iter().map(source)).collect();
+    let all = std::iter::once(state.existence_register()).chain(state.properties().values());
+    let sources = all.flat_map(|register| register.writes().iter().map(source)).collect();
     let table = Table::new(sources);
     put_key(w, state.key());
     w.u64(state.changed().get());
@@ -500,13 +566,89 @@ pub(super) fn put_record(w: &mut Writer, state: &RecordState) {
         table.put_index(w, &source(write));
         w.byte(u8::from(write.value == Existence::Alive.value()));
     });
-    w.list(state.properties().iter(), |w, (name, register)| {
+    let written: Vec<_> =
+        state.properties().iter().filter(|(_, register)| !register.writes().is_empty()).collect();
+    w.list(written.iter(), |w, (name, register)| {
         w.counted(name.as_str().as_bytes());
         w.list(register.writes().iter(), |w, write| {
             table.put_index(w, &source(write));
             put_optional_value(w, write.value.as_ref());
         });
     });
+    let ballots = registers(state).flat_map(|(name, register)| {
+        register.ballots().iter().map(move |ballot| (name.clone(), ballot))
+    });
+    let ballots: Vec<_> = ballots.collect();
+    w.list(ballots.iter(), |w, (name, ballot)| put_ballot(w, name, ballot));
+}
+
+fn registers(state: &RecordState) -> impl Iterator<Item = (RegisterName, &Register)> {
+    let properties = state.properties().iter();
+    let properties =
+        properties.map(|(name, register)| (RegisterName::Property(name.clone()), register));
+    std::iter::once((RegisterName::Existence, state.existence_register())).chain(properties)
+}
+
+fn put_ballot(w: &mut Writer, name: &RegisterName, ballot: &Ballot) {
+    put_register_name(w, name);
+    put_candidates(w, ballot.candidates());
+    w.list(ballot.votes().iter(), |w, vote| {
+        w.raw(vote.voter.as_bytes());
+        w.u64(vote.sequence.get());
+        put_digest(w, &vote.changeset);
+        put_choice(w, ballot.candidates(), &vote.choice);
+        w.list(vote.seen.iter(), put_digest);
+        w.byte(u8::from(vote.superseded));
+    });
+}
+
+fn take_ballot(r: &mut Reader<'_>) -> Result<(RegisterName, Ballot)> {
+    let name = take_register_name(r)?;
+    let candidates = take_candidates(r)?;
+    let votes = r.rising(
+        |r| {
+            let voter = ReplicaId::from_bytes(r.array()?);
+            let sequence = take_sequence(r)?;
+            let changeset = take_digest(r)?;
+            let choice = take_choice(r, &candidates)?;
+            let seen = r.rising(take_digest, |digest| digest)?;
+            let superseded = r.boolean()?;
+            Ok(CastVote { changeset, voter, sequence, choice, seen, superseded })
+        },
+        |vote| &vote.voter,
+    )?;
+    match Ballot::new(candidates, votes).filter(|ballot| ballot.fits(&name)) {
+        Some(ballot) => Ok((name, ballot)),
+        None => malformed(format!("a ballot on {name} is one that nobody can have cast")),
+    }
+}
+
+/// Puts the ballots that a record's encoding ends with to the registers they are of.
+fn take_ballots(
+    r: &mut Reader<'_>,
+    existence: &mut Register,
+    properties: &mut BTreeMap<PropertyName, Register>,
+) -> Result<()> {
+    let ballots = r.list(take_ballot)?;
+    let place = |(name, ballot): &(RegisterName, Ballot)| {
+        (name.clone(), super::encode_candidates(ballot.candidates()))
+    };
+    if !ballots.is_sorted_by(|one, other| place(one) < place(other)) {
+        return malformed("ballots are repeated or out of order");
+    }
+    let mut of_register: BTreeMap<RegisterName, Vec<Ballot>> = BTreeMap::new();
+    for (name, ballot) in ballots {
+        of_register.entry(name).or_default().push(ballot);
+    }
+    for (name, ballots) in of_register {
+        let register = match name {
+            RegisterName::Existence => &mut *existence,
+            // It need not be written to: whoever votes on nothing is not refused.
+            RegisterName::Property(name) => properties.entry(name).or_default(),
+        };
+        *register = std::mem::take(register).with_ballots(ballots);
+    }
+    Ok(())
 }
 
 pub(super) fn take_record(r: &mut Reader<'_>) -> Result<RecordState> {
@@ -531,7 +673,9 @@ pub(super) fn take_record(r: &mut Reader<'_>) -> Result<RecordState> {
         |(name, _)| name,
     )?;
     table.finish()?;
-    let properties: BTreeMap<_, _> = properties.into_iter().collect();
+    let mut existence = existence;
+    let mut properties: BTreeMap<_, _> = properties.into_iter().collect();
+    take_ballots(r, &mut existence, &mut properties)?;
     Ok(RecordState::from_parts(key, changed, existence, properties))
 }
 
@@ -555,6 +699,7 @@ pub(super) fn put_resolution(w: &mut Writer, resolution: &Resolution) {
     w.raw(resolution.voter.as_bytes());
     w.u64(resolution.sequence.get());
     put_vote(w, &resolution.vote);
+    w.list(resolution.vote.seen.iter(), put_digest);
     w.list(resolution.vote.supersedes.iter(), put_digest);
 }
 
@@ -563,7 +708,11 @@ pub(super) fn take_resolution(r: &mut Reader<'_>) -> Result<Resolution> {
     let voter = ReplicaId::from_bytes(r.array()?);
     let sequence = take_sequence(r)?;
     let mut vote = take_vote(r)?;
+    vote.seen = r.rising(take_digest, |digest| digest)?;
     vote.supersedes = r.rising(take_digest, |digest| digest)?;
+    if let Err(error) = vote.check() {
+        return malformed(error.to_string());
+    }
     Ok(Resolution { changeset, voter, sequence, vote })
 }
 
@@ -593,4 +742,29 @@ pub(super) fn take_vector(r: &mut Reader<'_>) -> Result<VersionVector> {
         |(origin, _)| origin,
     )?;
     Ok(VersionVector::from_tips(tips.into_iter().collect()))
+}
+
+pub(super) fn put_bundle_start(w: &mut Writer, start: &BundleStart) {
+    w.raw(start.database.as_bytes());
+    w.raw(start.replica.as_bytes());
+    put_vector(w, &start.basis);
+    put_vector(w, &start.result);
+}
+
+pub(super) fn take_bundle_start(r: &mut Reader<'_>) -> Result<BundleStart> {
+    Ok(BundleStart {
+        database: DatabaseId::from_bytes(r.array()?),
+        replica: ReplicaId::from_bytes(r.array()?),
+        basis: take_vector(r)?,
+        result: take_vector(r)?,
+    })
+}
+
+pub(super) fn put_bundle_end(w: &mut Writer, end: &BundleEnd) {
+    w.u64(end.changesets);
+    put_digest(w, &end.digest);
+}
+
+pub(super) fn take_bundle_end(r: &mut Reader<'_>) -> Result<BundleEnd> {
+    Ok(BundleEnd { changesets: r.u64()?, digest: take_digest(r)? })
 }

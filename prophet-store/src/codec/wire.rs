@@ -175,6 +175,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(crate) fn boolean(&mut self) -> Result<bool> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => malformed(format!("{other} is not a boolean")),
+        }
+    }
+
     pub(crate) fn raw(&mut self, len: u64) -> Result<&'a [u8]> {
         match usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)) {
             Some((bytes, rest)) => {

@@ -37,6 +37,8 @@ pub struct Query {
     record_type: RecordType,
     #[serde(default)]
     filter: Predicate,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    contested: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     order: Vec<Order>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +83,7 @@ impl Query {
         Ok(Self {
             record_type: record_type.try_into().map_err(Into::into)?,
             filter: Predicate::All,
+            contested: false,
             order: Vec::new(),
             limit: None,
             after: None,
@@ -91,6 +94,14 @@ impl Query {
     #[must_use]
     pub fn filter(mut self, predicate: Predicate) -> Self {
         self.filter = std::mem::take(&mut self.filter).and(predicate);
+        self
+    }
+
+    /// Only records on which live writes disagree, decided or not: on a property, or on whether
+    /// the record is to exist.
+    #[must_use]
+    pub const fn contested(mut self) -> Self {
+        self.contested = true;
         self
     }
 
@@ -133,8 +144,11 @@ impl Query {
 
     /// The same records without an order, a limit or a place to begin: what a count counts.
     pub(crate) fn all(&self) -> Self {
-        let (record_type, filter) = (self.record_type.clone(), self.filter.clone());
-        Self { record_type, filter, order: Vec::new(), limit: None, after: None }
+        Self { order: Vec::new(), limit: None, after: None, ..self.clone() }
+    }
+
+    pub(crate) const fn is_of_contested(&self) -> bool {
+        self.contested
     }
 
     pub(crate) fn order(&self) -> &[Order] {

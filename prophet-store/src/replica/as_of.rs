@@ -34,11 +34,20 @@ impl Replica {
         if position > last {
             return Err(Error::NoSuchPosition { position, last });
         }
-        Ok(AsOf { replica: self.clone(), position })
+        Ok(AsOf::new(self, position))
     }
 }
 
 impl AsOf {
+    pub(super) fn new(replica: &Replica, position: Position) -> Self {
+        Self { replica: replica.clone(), position }
+    }
+
+    /// What was visible then of the record that `state` is now.
+    pub(super) async fn visible(&self, state: &RecordState) -> Result<Visible, Error> {
+        Ok(walk_back(&*self.replica.inner.store, state, self.position).await?.0)
+    }
+
     /// The position.
     pub const fn position(&self) -> Position {
         self.position
@@ -52,12 +61,13 @@ impl AsOf {
         let store = &*self.replica.inner.store;
         let read = store.get_records(std::slice::from_ref(key)).await?;
         match read.value.into_iter().next().flatten() {
-            Some(state) => walk_back(store, &state, self.position).await,
+            Some(state) => record_at(store, &state, self.position).await,
             None => Ok(None),
         }
     }
 
-    /// The records that satisfied `query` then, in its order, as a stream.
+    /// The records that satisfied `query` then, in its order, as a stream. What was contested then
+    /// cannot be asked for.
     pub fn find(&self, query: &Query) -> Streamed<'_, Record> {
         self.find_where(query, |_| true)
     }
@@ -68,13 +78,16 @@ impl AsOf {
         query: &Query,
         accept: impl Fn(&Record) -> bool + Send + Sync + 'static,
     ) -> Streamed<'_, Record> {
+        if query.is_of_contested() {
+            return Box::pin(stream::once(Err(Error::ContestedThen)));
+        }
         let store = &*self.replica.inner.store;
         let scan =
             RecordScan { record_type: Some(query.record_type().clone()), ..RecordScan::default() };
         let records =
             stream::try_unfold(store.stream_records(scan), move |mut states| async move {
                 while let Some(state) = states.next().await {
-                    if let Some(record) = walk_back(store, &state?, self.position).await? {
+                    if let Some(record) = record_at(store, &state?, self.position).await? {
                         return Ok(Some((record, states)));
                     }
                 }
@@ -93,11 +106,22 @@ impl AsOf {
 }
 
 /// The record that `state` is now, as it was at `position`.
-async fn walk_back(
+async fn record_at(
     store: &dyn ReplicaStore,
     state: &RecordState,
     position: Position,
 ) -> Result<Option<Record>, Error> {
+    let (visible, changed) = walk_back(store, state, position).await?;
+    Ok((visible.existence == Existence::Alive)
+        .then(|| Record::new(state.key().clone(), changed, visible.properties)))
+}
+
+/// What was visible at `position` of the record that `state` is now, and since when.
+async fn walk_back(
+    store: &dyn ReplicaStore,
+    state: &RecordState,
+    position: Position,
+) -> Result<(Visible, Position), Error> {
     let mut visible = Visible::of(state);
     let mut changed = state.changed();
     if changed > position {
@@ -119,6 +143,5 @@ async fn walk_back(
             visible.backward(&entry, state.key())?;
         }
     }
-    Ok((visible.existence == Existence::Alive)
-        .then(|| Record::new(state.key().clone(), changed, visible.properties)))
+    Ok((visible, changed))
 }

@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::changeset::{Authored, Change, Changeset, Payload};
-use crate::environment;
+use futures_lite::StreamExt as _;
+
+use crate::changeset::{Authored, Change, Changeset, Payload, Vote};
+use crate::environment::{self, Environment};
 use crate::error::Error;
-use crate::id::{CommitId, Digest, Position, Sequence};
-use crate::integrate::integrate;
-use crate::log::LogEntry;
+use crate::ext::ReplicaStoreExt as _;
+use crate::id::{DatabaseId, Digest, Position, ReplicaId, Sequence};
 use crate::name::{Creator, NameError, RecordKey, RecordType};
 use crate::record::{Existence, RecordState};
+use crate::replica::batch::Batch;
 use crate::replica::group::{Front, Outcome};
 use crate::replica::pending::Pending;
 use crate::replica::{Author, Inner, Record, Replica};
-use crate::store::{Commit, Head, MetadataKey};
+use crate::store::{Authorship, Head, LogScan, MetadataKey, OriginCursor, OriginScan};
+use crate::time::Timestamp;
 use crate::typed::Properties;
 
 /// What an edit came to.
@@ -46,17 +49,24 @@ pub struct Edit {
 }
 
 /// Everything an edit holds until it is committed.
-pub(super) struct Work {
-    pub(super) front: Front,
+struct Work {
+    /// Where the replica was when the edit began.
+    began: Front,
     author: Author,
-    undone: Option<Digest>,
+    purpose: Purpose,
     /// Whether a read showed that somebody else has committed since the edit began.
-    pub(super) stale: bool,
-    /// The states of records as of the changesets already sealed in this edit.
-    sealed: BTreeMap<RecordKey, RecordState>,
+    stale: bool,
+    /// The changesets already sealed in this edit.
+    batch: Batch,
     pending: BTreeMap<RecordKey, Pending>,
-    entries: Vec<LogEntry>,
-    metadata: BTreeMap<MetadataKey, Option<Vec<u8>>>,
+}
+
+/// What the changeset in the making is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Edit,
+    Undo(Digest),
+    Merge,
 }
 
 impl std::fmt::Debug for Edit {
@@ -114,8 +124,8 @@ impl Replica {
             }
             let sealed = result.and_then(|value| {
                 work.seal(inner)?;
-                let edited = Edited { value, changesets: work.changesets() };
-                Ok((edited, work.into_commit()?))
+                let edited = Edited { value, changesets: work.batch.changesets() };
+                Ok((edited, work.batch.into_commit(&work.began)?))
             });
             let (edited, commit, front) = match sealed {
                 Ok((edited, Some((commit, front)))) => (edited, commit, front),
@@ -136,14 +146,12 @@ impl Replica {
 impl Edit {
     fn new(inner: Arc<Inner>, front: Front, author: Author) -> Self {
         let work = Work {
-            front,
+            batch: Batch::new(front.clone()),
+            began: front,
             author,
-            undone: None,
+            purpose: Purpose::Edit,
             stale: false,
-            sealed: BTreeMap::new(),
             pending: BTreeMap::new(),
-            entries: Vec::new(),
-            metadata: BTreeMap::new(),
         };
         Self { inner, work: Arc::new(Mutex::new(Some(work))) }
     }
@@ -166,14 +174,14 @@ impl Edit {
         key: &RecordKey,
         use_it: impl FnOnce(&mut Pending) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let known =
-            self.with(|work| Ok(work.pending.contains_key(key) || work.sealed.contains_key(key)))?;
+        let known = self
+            .with(|work| Ok(work.pending.contains_key(key) || work.batch.state(key).is_some()))?;
         let read = if known { None } else { self.read(key).await? };
         self.with(|work| {
             let pending = match work.pending.entry(key.clone()) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    let state = work.sealed.get(key).cloned().or(read);
+                    let state = work.batch.state(key).cloned().or(read);
                     entry.insert(Pending::new(
                         state.unwrap_or_else(|| RecordState::new(key.clone())),
                     ))
@@ -285,7 +293,8 @@ impl Edit {
     pub async fn undelete(&self, key: &RecordKey) -> Result<(), Error> {
         self.with_pending(key, |pending| {
             if pending.now().existence == Existence::Alive {
-                Err(Error::NotDeleted { key: key.clone() })
+                let contested = pending.before().existence_register().is_contested();
+                Err(Error::NotDeleted { key: key.clone(), contested })
             } else if pending.undelete() {
                 Ok(())
             } else {
@@ -315,7 +324,45 @@ impl Edit {
     /// Marks the changeset in the making as one that takes back another.
     pub(super) fn mark_undo(&self, undone: Digest) -> Result<(), Error> {
         self.with(|work| {
-            work.undone = Some(undone);
+            work.purpose = Purpose::Undo(undone);
+            Ok(())
+        })
+    }
+
+    /// Marks the changeset in the making as one that settles conflicts with values merged by hand.
+    pub(super) fn mark_merge(&self) -> Result<(), Error> {
+        self.with(|work| {
+            work.purpose = Purpose::Merge;
+            Ok(())
+        })
+    }
+
+    /// Ends the changeset in the making, and votes: a changeset of its own. The records voted on
+    /// were read before.
+    pub(super) fn vote(&self, votes: Vec<Vote>) -> Result<(), Error> {
+        self.with(|work| {
+            for vote in &votes {
+                if let Some(pending) = work.pending.get(&vote.record) {
+                    work.batch.know(pending.before().clone());
+                }
+            }
+            work.seal(&self.inner)?;
+            match votes.is_empty() {
+                true => Ok(()),
+                false => work.append(&self.inner, Payload::Resolution(votes)),
+            }
+        })
+    }
+
+    /// Where the replica is as this edit leaves it.
+    pub(super) fn front(&self) -> Result<Front, Error> {
+        self.with(|work| Ok(work.batch.front.clone()))
+    }
+
+    /// Commits what `batch` holds, which began where this edit did.
+    pub(super) fn adopt(&self, batch: Batch) -> Result<(), Error> {
+        self.with(|work| {
+            work.batch = batch;
             Ok(())
         })
     }
@@ -326,27 +373,124 @@ impl Edit {
         value: Option<Vec<u8>>,
     ) -> Result<(), Error> {
         self.with(|work| {
-            work.metadata.insert(key, value);
+            work.batch.set_metadata(key, value);
             Ok(())
         })
     }
 
     /// The value of a metadata key, as the edits before this one leave it.
     pub(super) async fn get_metadata(&self, key: &MetadataKey) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(value) = self.with(|work| Ok(work.metadata.get(key).cloned()))? {
-            return Ok(value);
+        let read = self.get_metadata_many(std::slice::from_ref(key)).await?;
+        Ok(read.into_iter().next().flatten())
+    }
+
+    /// The values of metadata keys, in this order, as the edits before this one leave them.
+    pub(super) async fn get_metadata_many(
+        &self,
+        keys: &[MetadataKey],
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let committer = &self.inner.committer;
+        let staged = self.with(|work| {
+            let staged = |key| match work.batch.metadata().get(key) {
+                Some(value) => Some(value.clone()),
+                None => committer.staged_metadata(key),
+            };
+            Ok(keys.iter().map(staged).collect::<Vec<_>>())
+        })?;
+        let unknown = keys.iter().zip(&staged).filter(|(_, staged)| staged.is_none());
+        let unknown: Vec<_> = unknown.map(|(key, _)| key.clone()).collect();
+        let mut read = Vec::new().into_iter();
+        if !unknown.is_empty() {
+            let values = self.inner.store.get_metadata(&unknown).await?;
+            self.note_read_at(values.at)?;
+            read = values.value.into_iter();
         }
-        if let Some(value) = self.inner.committer.staged_metadata(key) {
-            return Ok(value);
+        let values = staged.into_iter();
+        Ok(values.map(|staged| staged.unwrap_or_else(|| read.next().flatten())).collect())
+    }
+
+    /// The states of records before this edit, as far as they exist.
+    pub(super) async fn read_many(&self, keys: &[RecordKey]) -> Result<Vec<RecordState>, Error> {
+        let (mut states, mut unknown) = (Vec::new(), Vec::new());
+        for key in keys {
+            match self.inner.committer.staged(key) {
+                Some(state) => states.push(state),
+                None => unknown.push(key.clone()),
+            }
         }
-        let read = self.inner.store.get_metadata(std::slice::from_ref(key)).await?;
-        self.note_read_at(read.at)?;
-        Ok(read.value.into_iter().next().flatten())
+        if !unknown.is_empty() {
+            let read = self.inner.store.get_records(&unknown).await?;
+            self.note_read_at(read.at)?;
+            states.extend(read.value.into_iter().flatten());
+        }
+        Ok(states)
+    }
+
+    /// A page of what an origin authored, of what is committed.
+    pub(super) async fn scan_origin(
+        &self,
+        scan: &OriginScan,
+    ) -> Result<(Vec<Authorship>, Option<OriginCursor>), Error> {
+        let page = self.inner.store.scan_origin(scan).await?;
+        self.note_read_at(page.at)?;
+        Ok((page.items, page.more))
+    }
+
+    /// Whether a changeset of the log, or one staged, follows this one of the log.
+    pub(super) async fn is_followed(&self, digest: Digest) -> Result<bool, Error> {
+        if self.inner.committer.staged_follows(digest) {
+            return Ok(true);
+        }
+        let found = self.inner.store.find_changesets(&[digest]).await?;
+        self.note_read_at(found.at)?;
+        let after = found.value.into_iter().flatten().next();
+        let mut later = self.inner.store.stream_log(LogScan { after, ..LogScan::default() });
+        while let Some(entry) = later.next().await {
+            if entry?.changeset.header().follows(digest) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The changeset of this origin and sequence that an edit not yet committed brings; if
+    /// `digest` is given, only that one.
+    pub(super) fn staged_at(
+        &self,
+        origin: ReplicaId,
+        sequence: Sequence,
+        digest: Option<Digest>,
+    ) -> Option<Digest> {
+        self.inner.committer.staged_at(origin, sequence, digest)
+    }
+
+    pub(super) fn environment(&self) -> &dyn Environment {
+        &*self.inner.environment
+    }
+
+    pub(super) fn database(&self) -> DatabaseId {
+        self.inner.store.facts().identity.database
+    }
+
+    /// Which of these changesets are in the log that this edit builds on, staged ones too.
+    pub(super) async fn find_changesets(&self, digests: &[Digest]) -> Result<Vec<bool>, Error> {
+        if digests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.inner.store.find_changesets(digests).await?;
+        self.note_read_at(found.at)?;
+        let staged = self.inner.committer.staged_changesets(digests);
+        Ok(found
+            .value
+            .iter()
+            .zip(staged)
+            .map(|(found, staged)| found.is_some() || staged)
+            .collect())
     }
 
     fn note_read_at(&self, at: Head) -> Result<(), Error> {
         self.with(|work| {
-            work.stale |= !self.inner.committer.leads_to(&work.front, at);
+            work.stale |= !self.inner.committer.leads_to(&work.began, at);
             Ok(())
         })
     }
@@ -371,75 +515,62 @@ impl Work {
     /// pending, so that an edit which ignores that is refused in the end.
     fn seal(&mut self, inner: &Inner) -> Result<(), Error> {
         // What is undone goes back to what it was, whatever the rules have come to say since.
-        if self.undone.is_none() {
+        if !matches!(self.purpose, Purpose::Undo(_)) {
             inner.apply_rules(&mut self.pending)?;
         }
         let changes: Vec<Change> = self.pending.values().filter_map(Pending::change).collect();
-        if changes.is_empty() {
-            self.pending.clear();
-            self.undone = None;
-            return Ok(());
+        if !changes.is_empty() {
+            self.append(
+                inner,
+                match self.purpose {
+                    Purpose::Edit => Payload::Edit(changes),
+                    Purpose::Undo(undone) => Payload::Undo { undone, changes },
+                    Purpose::Merge => Payload::Merge(changes),
+                },
+            )?;
         }
-        let payload = match self.undone {
-            Some(undone) => Payload::Undo { undone, changes },
-            None => Payload::Edit(changes),
-        };
-        let clock_time = self.front.clock.tick(inner.environment.now());
-        let identity = inner.store.facts().identity;
-        let changeset = Changeset::author(Authored {
-            database: identity.database,
-            origin: identity.replica,
-            sequence: self.front.tip.map_or(Sequence::FIRST, |(sequence, _)| sequence.next()),
-            previous: self.front.tip.map(|(_, digest)| digest),
-            parents: Vec::new(),
-            creator: self.author.creator.clone(),
-            time: match self.author.time {
-                Some(millis) => crate::time::Timestamp::new(millis, 0),
-                None => clock_time,
-            },
-            payload,
-        })?;
-        let position = self.front.head.position.next();
-        let pending = std::mem::take(&mut self.pending);
-        self.undone = None;
-        let mut states: BTreeMap<_, _> =
-            pending.into_iter().map(|(key, pending)| (key, pending.into_before())).collect();
-        // Records that were only read have no change; their states stay as they are.
-        self.entries.push(integrate(position, &changeset, &mut states));
-        let changed = changeset.changes().iter().map(|change| &change.record);
-        for key in changed {
-            if let Some(state) = states.remove(key) {
-                self.sealed.insert(key.clone(), state);
-            }
-        }
-        self.front.tip = Some((changeset.header().sequence, changeset.digest()));
-        self.front.head.position = position;
+        self.pending.clear();
+        self.purpose = Purpose::Edit;
         Ok(())
     }
 
-    fn changesets(&self) -> Vec<(Position, Digest)> {
-        let entries = self.entries.iter();
-        entries.map(|entry| (entry.position, entry.changeset.digest())).collect()
+    /// Authors a changeset and appends it.
+    fn append(&mut self, inner: &Inner, payload: Payload) -> Result<(), Error> {
+        if let (None, Some((replica, tip))) =
+            (self.batch.front.tip, self.batch.front.lineage.ancestors.first().copied())
+        {
+            let payload = Payload::Continuation { replica, tip: tip.digest };
+            let continuation = self.author(inner, payload)?;
+            self.batch.append(&continuation)?;
+        }
+        let changeset = self.author(inner, payload)?;
+        for change in changeset.changes() {
+            if let Some(pending) = self.pending.get(&change.record) {
+                self.batch.know(pending.before().clone());
+            }
+        }
+        self.batch.append(&changeset)
     }
 
-    /// The commit of all that was sealed, if that is anything, and where the replica is after it.
-    fn into_commit(self) -> Result<Option<(Commit, Front)>, Error> {
-        if self.entries.is_empty() && self.metadata.is_empty() {
-            return Ok(None);
+    fn author(&mut self, inner: &Inner, mut payload: Payload) -> Result<Changeset, Error> {
+        let front = &mut self.batch.front;
+        let clock_time = front.clock.tick(inner.environment.now());
+        let time = match self.author.time {
+            Some(millis) => Timestamp::new(millis, 0),
+            None => clock_time,
+        };
+        for property in payload.changes_mut().iter_mut().flat_map(|change| &mut change.properties) {
+            property.rank = property.rank.filter(|rank| *rank > time);
         }
-        let mut base = self.front.head;
-        base.position = Position::new(base.position.get() - self.entries.len() as u64);
-        // The committer gives the id: edits staged together share one.
-        let mut commit = Commit::new(CommitId::from_bytes([0; 16]), base);
-        for entry in self.entries {
-            commit = commit.with_entry(entry)?;
-        }
-        for state in self.sealed.into_values() {
-            commit = commit.with_record(state)?;
-        }
-        for (key, value) in self.metadata {
-            commit = commit.with_metadata(key, value)?;
-        }
-        Ok(Some((commit, self.front)))
+        Ok(Changeset::author(Authored {
+            database: inner.store.facts().identity.database,
+            origin: front.lineage.author,
+            sequence: front.tip.map_or(Sequence::FIRST, |tip| tip.sequence.next()),
+            previous: front.tip.map(|tip| tip.digest),
+            parents: front.heads.to_vec(),
+            creator: self.author.creator.clone(),
+            time,
+            payload,
+        })?)
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::ext::ReplicaStoreExt as _;
 use crate::name::RecordType;
 use crate::query::{Cursor, Predicate, Query};
+use crate::replica::metadata::contested_prefix;
 use crate::replica::{Record, Replica, Streamed};
 use crate::store::RecordScan;
 
@@ -15,7 +16,8 @@ use crate::store::RecordScan;
 pub type Counts = BTreeMap<RecordType, u64>;
 
 impl Replica {
-    /// The records that satisfy `query`, in its order, as a stream.
+    /// The records that satisfy `query`, in its order, as a stream. Those that are
+    /// [contested](Query::contested) are found without looking at the others.
     ///
     /// Without an order they come by id, a page at a time, and memory stays flat however many
     /// there are. Ordered, as many are held as the limit says, or all if there is none. Pages of a
@@ -100,6 +102,14 @@ impl Replica {
     /// Existing records of the query's type that may satisfy it: the store may have left out
     /// some that do not.
     fn scan(&self, query: &Query) -> Streamed<'_, Record> {
+        if query.is_of_contested() {
+            // They are listed by id too, so a cursor is found by what the records say.
+            let states = self.contested_states(contested_prefix(query.record_type()));
+            return Box::pin(states.filter_map(|state| match state {
+                Ok(state) => Record::of(&state).map(Ok),
+                Err(error) => Some(Err(error)),
+            }));
+        }
         let hint = match query.predicate() {
             Predicate::All => None,
             predicate => Some(predicate.clone()),

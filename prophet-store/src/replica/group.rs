@@ -5,7 +5,7 @@
 //! may have to carry it out, and when a task that does so is dropped, another takes over and sends
 //! the very same commit again, which the store applies at most once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,15 +13,18 @@ use event_listener::{Event, listener};
 
 use crate::environment;
 use crate::error::Error;
-use crate::id::{CommitId, Digest, Sequence};
+use crate::id::{CommitId, Digest, Position, ReplicaId, Sequence};
 use crate::limits;
 use crate::name::RecordKey;
 use crate::record::RecordState;
 use crate::replica::Inner;
+use crate::replica::lineage::{AUTHOR, Lineage};
+use crate::replica::metadata::{HEADS, decode_heads};
 use crate::store::{
     Action, Commit, Direction, Head, LogScan, MetadataKey, OriginScan, PageLimit, StoreError,
 };
 use crate::time::HybridClock;
+use crate::vector::Tip;
 
 /// A group this large is committed before more is staged.
 const GROUP_BYTES: u64 = 4 << 20;
@@ -41,7 +44,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Front {
     pub(super) head: Head,
     /// The last changeset of this replica's own.
-    pub(super) tip: Option<(Sequence, Digest)>,
+    pub(super) tip: Option<Tip>,
+    /// The maximal changesets of others that no changeset of its own has followed yet.
+    pub(super) heads: Arc<[Digest]>,
+    pub(super) lineage: Arc<Lineage>,
     pub(super) clock: HybridClock,
     generation: u64,
 }
@@ -176,6 +182,41 @@ impl Committer {
         self.lock().commits().find_map(|commit| commit.metadata().get(key).cloned())
     }
 
+    /// Which of these changesets an edit not yet committed brings.
+    pub(super) fn staged_changesets(&self, digests: &[Digest]) -> Vec<bool> {
+        let state = self.lock();
+        let staged: HashSet<_> = state
+            .commits()
+            .flat_map(|commit| commit.entries())
+            .map(|entry| entry.changeset.digest())
+            .collect();
+        digests.iter().map(|digest| staged.contains(digest)).collect()
+    }
+
+    /// Whether a changeset that an edit not yet committed brings follows this one.
+    pub(super) fn staged_follows(&self, digest: Digest) -> bool {
+        let state = self.lock();
+        let mut staged = state.commits().flat_map(|commit| commit.entries());
+        staged.any(|entry| entry.changeset.header().follows(digest))
+    }
+
+    /// The changeset of this origin and sequence that an edit not yet committed brings; if
+    /// `digest` is given, only that one.
+    pub(super) fn staged_at(
+        &self,
+        origin: ReplicaId,
+        sequence: Sequence,
+        digest: Option<Digest>,
+    ) -> Option<Digest> {
+        let state = self.lock();
+        let staged = state.commits().flat_map(|commit| commit.entries()).find(|entry| {
+            let header = entry.changeset.header();
+            (header.origin, header.sequence) == (origin, sequence)
+                && digest.is_none_or(|digest| digest == entry.changeset.digest())
+        });
+        staged.map(|entry| entry.changeset.digest())
+    }
+
     /// Whether what was read at `at` belongs to the state that `front` builds on.
     pub(super) fn leads_to(&self, front: &Front, at: Head) -> bool {
         let state = self.lock();
@@ -228,25 +269,46 @@ impl Inner {
 
     /// Reads where the replica is.
     async fn find_front(&self) -> Result<(), Error> {
-        let origin = self.store.facts().identity.replica;
         let limit = PageLimit::items(1);
         let direction = Direction::Backward;
+        let keys = [MetadataKey::new(AUTHOR)?, MetadataKey::new(HEADS)?];
         loop {
-            let scan = OriginScan { origin, after: None, direction, limit };
+            let noted = self.store.get_metadata(&keys).await?;
+            let [lineage, heads] = noted.value.as_slice() else { continue };
+            let created = self.store.facts().identity.replica;
+            let lineage = Lineage::decode(created, lineage.as_deref())?;
+            let heads = decode_heads(heads.as_deref())?;
+            let scan = OriginScan { origin: lineage.author, after: None, direction, limit };
             let own = self.store.scan_origin(&scan).await?;
             let last = self.store.scan_log(&LogScan { after: None, direction, limit }).await?;
-            if own.at != last.at {
+            if own.at != last.at || noted.at != last.at {
                 continue;
             }
             let mut clock = HybridClock::default();
             if let Some(entry) = last.items.first() {
                 clock.follow(entry.changeset.header().time, self.environment.now());
             }
-            let tip = own.items.first().map(|authored| (authored.sequence, authored.digest));
+            // Its own time counts too, when something older came in after it.
+            if let Some(own) = own.items.first() {
+                let at = Position::new(own.position.get() - 1);
+                let scan = LogScan { after: Some(at), direction: Direction::Forward, limit };
+                if let Some(entry) = self.store.scan_log(&scan).await?.items.first() {
+                    clock.follow(entry.changeset.header().time, self.environment.now());
+                }
+            }
+            let tip = own.items.first();
+            let tip = tip.map(|own| Tip { sequence: own.sequence, digest: own.digest });
             let mut state = self.committer.lock();
             state.heads.clear();
             state.remember(last.at);
-            state.front = Some(Front { head: last.at, tip, clock, generation: state.generation });
+            state.front = Some(Front {
+                head: last.at,
+                tip,
+                heads: heads.into(),
+                lineage: Arc::new(lineage),
+                clock,
+                generation: state.generation,
+            });
             return Ok(());
         }
     }
@@ -358,8 +420,9 @@ impl Turn<'_> {
     pub(super) async fn stage(self, commit: Commit, front: Front) -> Result<Outcome, Error> {
         let Self { inner, guard, .. } = self;
         let id = environment::new_commit_id(&*inner.environment)?;
+        let mut commit = Some(commit);
         let status = loop {
-            let pushed = inner.committer.lock().push(&commit, &front, id);
+            let pushed = inner.committer.lock().push(&mut commit, &front, id);
             match pushed {
                 Pushed::Staged(status) => break status,
                 Pushed::Stale => return Ok(Outcome::Stale),
@@ -431,37 +494,40 @@ impl Group {
 }
 
 impl State {
-    fn push(&mut self, commit: &Commit, front: &Front, id: CommitId) -> Pushed {
+    /// Takes the commit into the open group, unless there is no room.
+    fn push(&mut self, staged: &mut Option<Commit>, front: &Front, id: CommitId) -> Pushed {
         if self.generation != front.generation {
             return Pushed::Stale;
         }
+        if let (Some(open), Some(commit)) = (&self.open, &*staged) {
+            let size = open.commit.size().saturating_add(commit.size());
+            let entries = open.commit.entries().len() + commit.entries().len();
+            if size > limits::COMMIT_BYTES || entries as u64 > limits::COMMIT_ENTRIES {
+                return Pushed::NoRoom(Arc::clone(&open.status));
+            }
+        }
+        // What was staged when the edit began may be under way by now: the group begins where
+        // that ends.
+        let base = match (&self.in_flight, &self.front) {
+            (Some(group), _) => group.commit.head(),
+            (None, Some(front)) => front.head,
+            (None, None) => return Pushed::Stale,
+        };
+        let Some(commit) = staged.take() else { return Pushed::Stale };
+        for written in commit.records().values() {
+            self.recent.keep(written);
+        }
         let group = match &mut self.open {
             Some(open) => {
-                let size = open.commit.size().saturating_add(commit.size());
-                let entries = open.commit.entries().len() + commit.entries().len();
-                if size > limits::COMMIT_BYTES || entries as u64 > limits::COMMIT_ENTRIES {
-                    return Pushed::NoRoom(Arc::clone(&open.status));
-                }
                 open.commit.absorb(commit);
                 open
             }
             None => {
-                // What was staged when the edit began may be under way by now: the group
-                // begins where that ends.
-                let base = match (&self.in_flight, &self.front) {
-                    (Some(group), _) => group.commit.head(),
-                    (None, Some(front)) => front.head,
-                    (None, None) => return Pushed::Stale,
-                };
-                let mut fresh = Commit::new(id, base);
-                fresh.absorb(commit);
-                self.open.insert(Group { commit: fresh, status: Arc::default() })
+                let commit = commit.moved_to(id, base);
+                self.open.insert(Group { commit, status: Arc::default() })
             }
         };
         let status = Arc::clone(&group.status);
-        for written in commit.records().values() {
-            self.recent.keep(written);
-        }
         self.front = Some(Front { head: group.commit.head(), ..front.clone() });
         Pushed::Staged(status)
     }

@@ -1,21 +1,25 @@
 //! What happened to a record, and to the replica.
 
 use std::fmt;
+use std::sync::Arc;
 
-use futures_lite::StreamExt as _;
+use futures_lite::{StreamExt as _, stream};
 
 use crate::changeset::Kind;
 use crate::error::Error;
 use crate::ext::ReplicaStoreExt as _;
 use crate::id::{Digest, Position, ReplicaId};
+use crate::judgement::Rule;
 use crate::log::{Adjustment, LogEntry};
 use crate::name::{Creator, RecordKey};
 use crate::register::RegisterName;
+use crate::replica::lineage::lineage;
+use crate::replica::why::shown;
 use crate::replica::{Replica, Streamed};
 use crate::store::{Direction, HistoryScan, LogScan, PageLimit};
 use crate::time::Timestamp;
 use crate::value::Value;
-use crate::visible::steps;
+use crate::visible::{Step, steps};
 
 /// One entry of the history of a record: who did what, when, and what that did here.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,13 +35,29 @@ pub struct HistoryEntry {
     pub creator: Creator,
     /// When, by the author's clock.
     pub time: Timestamp,
+    /// Whether it came from another replica.
+    pub arrived: bool,
     /// What the changeset was for.
     pub kind: Kind,
+    /// The votes that it cast on the record's registers.
+    pub votes: Vec<HistoryVote>,
     /// What it changed of the record, in the order in which it happened.
     pub changes: Vec<HistoryChange>,
 }
 
-/// One visible value of a record that changed.
+/// A vote on a register of a record.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct HistoryVote {
+    /// What was contested.
+    pub register: RegisterName,
+    /// The values that disagreed; `None` is *absent*.
+    pub candidates: Vec<Option<Value>>,
+    /// The one that was chosen.
+    pub choice: Option<Value>,
+}
+
+/// One visible value of a record that changed, or that a conflict left as it was.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HistoryChange {
@@ -49,6 +69,8 @@ pub struct HistoryChange {
     pub old: Option<Value>,
     /// What it is.
     pub new: Option<Value>,
+    /// If it is contested: the rule by which this value won.
+    pub rule: Option<Rule>,
 }
 
 /// The steps in which a changeset is integrated.
@@ -64,7 +86,7 @@ pub enum StepKind {
 }
 
 impl HistoryEntry {
-    fn of(entry: &LogEntry, record: &RecordKey) -> Self {
+    fn of(entry: &LogEntry, record: &RecordKey, arrived: bool) -> Self {
         let header = entry.changeset.header();
         let touches = |adjustments: &[Adjustment]| {
             adjustments.iter().filter(|adjustment| adjustment.record == *record).count()
@@ -72,31 +94,42 @@ impl HistoryEntry {
         let steps = steps(entry, record);
         let (nullified, settled) = (touches(&entry.nullify), touches(&entry.settle));
         let changed = steps.len() - settled;
-        let changes = steps.iter().enumerate().filter(|(_, step)| step.old != step.new).map(
-            |(index, step)| HistoryChange {
-                step: match index {
-                    _ if index < nullified => StepKind::Nullify,
-                    _ if index < changed => StepKind::Change,
-                    _ => StepKind::Settle,
-                },
-                register: step.register.clone(),
-                old: step.old.cloned(),
-                new: step.new.cloned(),
-            },
-        );
+        let tells = |step: &Step<'_>| step.old != step.new || step.rule.is_some();
+        let changes =
+            steps.iter().enumerate().filter(|(_, step)| tells(step)).map(|(index, step)| {
+                HistoryChange {
+                    step: match index {
+                        _ if index < nullified => StepKind::Nullify,
+                        _ if index < changed => StepKind::Change,
+                        _ => StepKind::Settle,
+                    },
+                    register: step.register.clone(),
+                    old: step.old.cloned(),
+                    new: step.new.cloned(),
+                    rule: step.rule,
+                }
+            });
+        let votes = entry.changeset.payload().votes().iter();
+        let votes = votes.filter(|vote| vote.record == *record).map(|vote| HistoryVote {
+            register: vote.register.clone(),
+            candidates: vote.candidates.clone(),
+            choice: vote.choice.clone(),
+        });
         Self {
             position: entry.position,
             changeset: entry.changeset.digest(),
             origin: header.origin,
             creator: header.creator.clone(),
             time: header.time,
+            arrived,
             kind: header.kind,
+            votes: votes.collect(),
             changes: changes.collect(),
         }
     }
 }
 
-/// One line for the entry, and one for each change.
+/// One line for the entry, and one for each vote and each change.
 impl fmt::Display for HistoryEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let creator = match self.creator.as_str() {
@@ -107,6 +140,12 @@ impl fmt::Display for HistoryEntry {
         if self.kind != Kind::Edit {
             write!(f, "  ({})", self.kind)?;
         }
+        if self.arrived {
+            write!(f, "  from replica {}", self.origin)?;
+        }
+        for vote in &self.votes {
+            write!(f, "\n         {vote}")?;
+        }
         for change in &self.changes {
             write!(f, "\n         {change}")?;
         }
@@ -114,29 +153,57 @@ impl fmt::Display for HistoryEntry {
     }
 }
 
+impl fmt::Display for HistoryVote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = |value: &Option<Value>| shown(&self.register, value.as_ref());
+        let others = self.candidates.iter().filter(|candidate| **candidate != self.choice);
+        let others = others.map(value).collect::<Vec<_>>().join(", ");
+        match &self.register {
+            RegisterName::Existence => write!(f, "voted for {}", value(&self.choice))?,
+            RegisterName::Property(name) => write!(f, "{name}: voted for {}", value(&self.choice))?,
+        }
+        write!(f, " over {others}")
+    }
+}
+
 impl fmt::Display for HistoryChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let same = self.old == self.new;
         match self.step {
             StepKind::Nullify => f.write_str("(set back) ")?,
             StepKind::Change => {}
+            StepKind::Settle if same => f.write_str("(conflict) ")?,
             StepKind::Settle => f.write_str("(settled) ")?,
         }
+        let now = shown(&self.register, self.new.as_ref());
         match (&self.register, &self.old, &self.new) {
-            (RegisterName::Existence, None, Some(Value::Boolean(true))) => f.write_str("created"),
-            (RegisterName::Existence, _, Some(Value::Boolean(true))) => f.write_str("undeleted"),
-            (RegisterName::Existence, ..) => f.write_str("deleted"),
-            (RegisterName::Property(name), None, Some(new)) => write!(f, "{name}: {new}"),
-            (RegisterName::Property(name), Some(old), Some(new)) => {
-                write!(f, "{name}: {old} -> {new}")
+            (RegisterName::Existence, ..) if same => write!(f, "remains {now}")?,
+            (RegisterName::Property(name), ..) if same => write!(f, "{name}: {now} wins")?,
+            (RegisterName::Existence, None, Some(Value::Boolean(true))) => {
+                f.write_str("created")?
             }
-            (RegisterName::Property(name), Some(old), None) => write!(f, "{name}: {old} removed"),
-            (RegisterName::Property(name), None, None) => write!(f, "{name}: absent"),
+            (RegisterName::Existence, _, Some(Value::Boolean(true))) => f.write_str("undeleted")?,
+            // As it has to be for a creation to apply.
+            (RegisterName::Existence, _, None) => f.write_str("not there")?,
+            (RegisterName::Existence, ..) => f.write_str("deleted")?,
+            (RegisterName::Property(name), None, Some(new)) => write!(f, "{name}: {new}")?,
+            (RegisterName::Property(name), Some(old), Some(new)) => {
+                write!(f, "{name}: {old} -> {new}")?;
+            }
+            (RegisterName::Property(name), Some(old), None) => write!(f, "{name}: {old} removed")?,
+            (RegisterName::Property(name), None, None) => write!(f, "{name}: absent")?,
+        }
+        match self.rule {
+            Some(rule) => write!(f, ", {rule}"),
+            None => Ok(()),
         }
     }
 }
 
 impl Replica {
-    /// What happened to a record, also to a deleted one, oldest first or newest first.
+    /// What happened to a record, also to a deleted one, oldest first or newest first: what was
+    /// edited here, what arrived, what was set back for it, what won and by which rule, and the
+    /// votes.
     pub fn history(&self, record: &RecordKey, direction: Direction) -> Streamed<'_, HistoryEntry> {
         let scan = HistoryScan {
             record: record.clone(),
@@ -145,8 +212,25 @@ impl Replica {
             limit: PageLimit::default(),
         };
         let record = record.clone();
-        let entries = self.inner.store.stream_history(scan);
-        Box::pin(entries.map(move |entry| Ok(HistoryEntry::of(&entry?, &record))))
+        let store = &*self.inner.store;
+        let begin = async move { Ok::<_, Error>(Arc::new(lineage(store).await?)) };
+        Box::pin(stream::once_future(begin).flat_map(move |begun| match begun {
+            Err(error) => Box::pin(stream::once(Err(error))) as Streamed<'_, HistoryEntry>,
+            Ok(lineage) => {
+                let record = record.clone();
+                let entries = store.stream_history(scan.clone());
+                Box::pin(entries.then(move |entry| {
+                    let (record, lineage) = (record.clone(), Arc::clone(&lineage));
+                    async move {
+                        let entry = entry?;
+                        let (header, digest) = (entry.changeset.header(), entry.changeset.digest());
+                        let (origin, sequence) = (header.origin, header.sequence);
+                        let own = lineage.authored(store, origin, sequence, digest).await?;
+                        Ok(HistoryEntry::of(&entry, &record, !own))
+                    }
+                }))
+            }
+        }))
     }
 
     /// The log from beyond `after`, forwards or backwards; all of it if `after` is `None`.

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::name::RecordKey;
 use crate::replica::Replica;
+use crate::replica::metadata::parse;
 use crate::store::MetadataKey;
 
 /// The key of the last luid given out.
@@ -19,15 +20,6 @@ fn record_key(record: &RecordKey) -> Result<MetadataKey, Error> {
 
 fn number_key(luid: u64) -> Result<MetadataKey, Error> {
     Ok(MetadataKey::new(format!("{NUMBER}{luid}"))?)
-}
-
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
-    key: &MetadataKey,
-    bytes: &[u8],
-) -> Result<T, Error> {
-    let damaged = |why: String| Error::Metadata { key: key.to_string(), why };
-    let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
-    text.parse().map_err(|error: T::Err| damaged(error.to_string()))
 }
 
 impl Replica {

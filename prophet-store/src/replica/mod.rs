@@ -1,19 +1,29 @@
 //! The engine: a replica that edits and remembers.
 
 mod as_of;
+mod batch;
+mod bundle;
+mod conflicts;
 mod diff;
 mod edit;
 mod find;
 mod group;
 mod history;
+mod lineage;
 mod luid;
+mod metadata;
 mod pending;
+mod pull;
+mod receive;
 mod record;
 mod references;
+mod resolve;
 mod rules;
+mod seen;
 mod settings;
 mod undo;
 mod watch;
+mod why;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,14 +34,22 @@ use futures_lite::Stream;
 use serde::Serialize;
 
 pub use as_of::AsOf;
+pub use bundle::{Bundle, BundleSummary};
+pub use conflicts::{Attribution, Candidate, Conflict, ConflictCounts, RecordedVote};
 pub use diff::{RecordDiff, RegisterDiff};
 pub use edit::{Edit, Edited};
 pub use find::Counts;
-pub use history::{HistoryChange, HistoryEntry, StepKind};
+pub use history::{HistoryChange, HistoryEntry, HistoryVote, StepKind};
+pub use pull::{Choice, Progress, PullOptions, PullReport, Resolver, Side};
+pub use receive::Fork;
 pub use record::Record;
 pub use references::Joined;
 pub use rules::RecordRules;
 pub use settings::Settings;
+pub use why::{Flip, Why};
+
+pub(crate) use metadata::{CONTESTED, contested_key};
+pub(crate) use seen::seen;
 
 use crate::environment::{Environment, SystemEnvironment};
 use crate::error::Error;

@@ -35,10 +35,6 @@ impl Pending {
         &self.before
     }
 
-    pub(super) fn into_before(self) -> RecordState {
-        self.before
-    }
-
     pub(super) const fn now(&self) -> &Visible {
         &self.now
     }
@@ -101,7 +97,8 @@ impl Pending {
         true
     }
 
-    /// What it comes to, if to anything.
+    /// What it comes to, if to anything. Ranks are those of what is superseded: whoever knows the
+    /// time of the changeset leaves out those that are not later.
     pub(super) fn change(&self) -> Option<Change> {
         let kind = match (self.before.existence(), self.now.existence) {
             (Existence::Never, Existence::Alive) => ChangeKind::Create,
@@ -122,19 +119,22 @@ impl Pending {
         Some(Change { record, kind, supersedes: self.superseded_existence(kind), properties })
     }
 
-    /// The writes of existence that are superseded. An update or a delete leaves a concurrent
-    /// deletion as it is: only bringing the record back overrules that.
+    /// The writes and votes on existence that are superseded. An update or a delete leaves a
+    /// concurrent deletion as it is: only bringing the record back overrules that. An update leaves
+    /// the votes too: no later typo fix settles silently whether the record is to exist.
     fn superseded_existence(&self, kind: ChangeKind) -> Vec<Digest> {
         let register = self.before.existence_register();
+        let alive = || {
+            let alive = Existence::Alive.value();
+            let writes = register.writes().iter().filter(move |write| write.value == alive);
+            writes.map(|write| write.changeset)
+        };
+        let votes = || register.live_votes().map(|(_, vote)| vote.changeset);
         match kind {
-            ChangeKind::Create | ChangeKind::Recreate | ChangeKind::Undelete => register.frontier(),
-            // It was deleted and created anew within this changeset.
-            ChangeKind::Update if self.created => register.frontier(),
-            ChangeKind::Update | ChangeKind::Delete => {
-                let alive = Existence::Alive.value();
-                let writes = register.writes().iter().filter(|write| write.value == alive);
-                writes.map(|write| write.changeset).collect()
-            }
+            // Unless it was deleted and created anew within this changeset.
+            ChangeKind::Update if !self.created => alive().collect(),
+            ChangeKind::Delete => alive().chain(votes()).collect(),
+            _ => register.frontier().into_iter().chain(votes()).collect(),
         }
     }
 
@@ -143,6 +143,7 @@ impl Pending {
             name,
             old: Some(value),
             new: None,
+            rank: None,
             supersedes: Vec::new(),
         };
         self.before.visible().into_iter().map(hide).collect()
@@ -173,9 +174,17 @@ impl Pending {
                     name: name.clone(),
                     old,
                     new: new.cloned(),
-                    supersedes: register.frontier(),
+                    rank: register.writes().iter().map(|write| write.rank).max(),
+                    supersedes: superseded(register, new),
                 })
             })
             .collect()
     }
+}
+
+/// What a write of `new` supersedes: all writes, and the votes for other values. Votes for the
+/// value it writes stay, for agreeing with a majority does not defeat it.
+fn superseded(register: &Register, new: Option<&Value>) -> Vec<Digest> {
+    let votes = register.live_votes().filter(|(_, vote)| vote.choice.as_ref() != new);
+    register.frontier().into_iter().chain(votes.map(|(_, vote)| vote.changeset)).collect()
 }

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::id::{Position, RecordId};
 use crate::name::{PropertyName, RecordKey, RecordType};
 use crate::record::{Existence, RecordState};
+use crate::register::RegisterName;
 use crate::typed::{self, Properties};
 use crate::value::Value;
 
@@ -17,6 +18,7 @@ pub struct Record {
     key: RecordKey,
     changed: Position,
     properties: BTreeMap<PropertyName, Value>,
+    contested: BTreeMap<RegisterName, Vec<Option<Value>>>,
 }
 
 impl Record {
@@ -25,6 +27,10 @@ impl Record {
             key: state.key().clone(),
             changed: state.changed(),
             properties: state.visible(),
+            contested: state
+                .contested()
+                .map(|(name, register)| (name, register.candidates()))
+                .collect(),
         })
     }
 
@@ -33,7 +39,7 @@ impl Record {
         changed: Position,
         properties: BTreeMap<PropertyName, Value>,
     ) -> Self {
-        Self { key, changed, properties }
+        Self { key, changed, properties, contested: BTreeMap::new() }
     }
 
     /// Its type and id.
@@ -64,6 +70,15 @@ impl Record {
     /// Its properties, in order of their names.
     pub const fn properties(&self) -> &BTreeMap<PropertyName, Value> {
         &self.properties
+    }
+
+    /// The registers on which live writes disagree, decided or not, each with the values that do,
+    /// in canonical order: who wrote them and who voted, [`Replica::conflicts_of`] says. Empty for
+    /// a record of an earlier position, or one that is being edited.
+    ///
+    /// [`Replica::conflicts_of`]: crate::Replica::conflicts_of
+    pub const fn contested(&self) -> &BTreeMap<RegisterName, Vec<Option<Value>>> {
+        &self.contested
     }
 
     /// The record as any deserialisable struct or map.

@@ -24,7 +24,14 @@ impl Replica {
                 let entry = entry.clone();
                 async move {
                     let changes = entry.changeset.changes();
-                    let mut obstacles = Vec::new();
+                    let votes = entry.changeset.payload().votes().iter();
+                    let mut obstacles: Vec<_> = votes
+                        .map(|vote| Obstacle {
+                            record: vote.record.clone(),
+                            register: vote.register.clone(),
+                            why: "was voted on, and a vote is changed by voting again",
+                        })
+                        .collect();
                     for change in changes {
                         let state = edit.state(&change.record).await?;
                         obstacles.extend(obstacles_to(&state, change, changeset));

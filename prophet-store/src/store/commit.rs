@@ -140,14 +140,17 @@ impl Commit {
         Ok(self)
     }
 
+    /// The same commit under another id, on the same position of another head.
+    pub(crate) fn moved_to(self, id: CommitId, base: Head) -> Self {
+        Self { id, base, ..self }
+    }
+
     /// Takes in what `next`, built to follow this one, does. The caller has seen to the limits.
-    pub(crate) fn absorb(&mut self, next: &Self) {
-        self.entries.extend(next.entries.iter().cloned());
-        let records = next.records.iter().map(|(key, state)| (key.clone(), state.clone()));
-        self.records.extend(records);
-        self.resolutions.extend(next.resolutions.iter().cloned());
-        let metadata = next.metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
-        self.metadata.extend(metadata);
+    pub(crate) fn absorb(&mut self, next: Self) {
+        self.entries.extend(next.entries);
+        self.records.extend(next.records);
+        self.resolutions.extend(next.resolutions);
+        self.metadata.extend(next.metadata);
         self.size = self.size.saturating_add(next.size);
     }
 

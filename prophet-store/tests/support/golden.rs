@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
+use futures_lite::future::block_on;
+use futures_lite::stream;
 use prophet_store::{
-    Adjustment, Authored, Change, ChangeKind, Changeset, Creator, DatabaseId, Digest, Existence,
-    LogEntry, Payload, Position, PropertyChange, PropertyName, Real, RecordKey, RecordState,
-    Register, RegisterName, ReplicaId, Resolution, Sequence, Timestamp, Value, VersionVector, Vote,
-    Write, codec,
+    Adjustment, Authored, Ballot, CastVote, Change, ChangeKind, Changeset, ChangesetSource,
+    Creator, DatabaseId, Digest, Error, Existence, Identity, LogEntry, MemoryStore, Offer, Payload,
+    Position, PropertyChange, PropertyName, PullOptions, Real, RecordKey, RecordState, Register,
+    RegisterName, Replica, ReplicaId, Resolution, Rule, Sequence, Streamed, Timestamp, Value,
+    VersionVector, Vote, Write, codec,
 };
 
 /// One golden file.
@@ -26,6 +30,14 @@ pub(crate) enum Thing {
     Resolution(Resolution),
     Metadata(Vec<u8>),
     Vector(VersionVector),
+    Bundle(Bundled),
+}
+
+/// What a bundle is made of: the changesets that it leaves out, and those that it has.
+pub(crate) struct Bundled {
+    pub(crate) identity: Identity,
+    pub(crate) basis: Vec<Changeset>,
+    pub(crate) changesets: Vec<Changeset>,
 }
 
 impl Thing {
@@ -39,8 +51,65 @@ impl Thing {
             Self::Resolution(resolution) => codec::encode_resolution(resolution),
             Self::Metadata(value) => codec::encode_metadata(value),
             Self::Vector(vector) => codec::encode_vector(vector),
+            Self::Bundle(bundled) => block_on(bundled.encode()).unwrap(),
         }
     }
+}
+
+impl Bundled {
+    /// What whoever pulls from the bundle must have seen.
+    pub(crate) fn basis(&self) -> VersionVector {
+        vector_of(&self.basis)
+    }
+
+    /// What whoever has pulled from it will have seen.
+    pub(crate) fn result(&self) -> VersionVector {
+        vector_of(&self.all())
+    }
+
+    fn all(&self) -> Vec<Changeset> {
+        [self.basis.as_slice(), &self.changesets].concat()
+    }
+
+    /// The bundle that a replica writes which has all of it.
+    async fn encode(&self) -> Result<Vec<u8>, Error> {
+        let replica = Replica::open(MemoryStore::new(self.identity)).await?;
+        replica.pull(self, PullOptions::new()).await?;
+        let mut bytes = Vec::new();
+        replica.bundle(&self.basis(), &mut bytes).await?;
+        Ok(bytes)
+    }
+}
+
+/// Where the replica that writes the bundle has all of it from.
+#[async_trait]
+impl ChangesetSource for Bundled {
+    async fn offer(&self) -> Result<Offer, Error> {
+        Ok(Offer {
+            database: database(),
+            replica: replica(0x0a),
+            place: "the fixed content".to_owned(),
+            seen: self.result().digest(),
+            basis: VersionVector::new(),
+            head: None,
+        })
+    }
+
+    async fn vector(&self) -> Result<VersionVector, Error> {
+        Ok(self.result())
+    }
+
+    fn changesets(&self, _: &VersionVector) -> Streamed<'_, Changeset> {
+        Box::pin(stream::iter(self.all().into_iter().map(Ok)))
+    }
+}
+
+fn vector_of(changesets: &[Changeset]) -> VersionVector {
+    let mut vector = VersionVector::new();
+    for changeset in changesets {
+        vector.advance(changeset.header(), changeset.digest()).unwrap();
+    }
+    vector
 }
 
 impl Golden {
@@ -63,6 +132,10 @@ fn digest(byte: u8) -> Digest {
     Digest::from_bytes([byte; 32])
 }
 
+fn database() -> DatabaseId {
+    DatabaseId::from_bytes([0xdb; 16])
+}
+
 fn replica(byte: u8) -> ReplicaId {
     ReplicaId::from_bytes([byte; 16])
 }
@@ -73,7 +146,7 @@ fn name(text: &str) -> PropertyName {
 
 fn property(text: &str, old: Option<Value>, new: Option<Value>, seen: &[u8]) -> PropertyChange {
     let supersedes = seen.iter().copied().map(digest).collect();
-    PropertyChange { name: name(text), old, new, supersedes }
+    PropertyChange { name: name(text), old, new, rank: None, supersedes }
 }
 
 /// A value of every kind, one within the other.
@@ -98,7 +171,7 @@ fn every_kind() -> Value {
 fn authored(number: u64, payload: Payload) -> Changeset {
     let sequence = Sequence::new(number).unwrap();
     Changeset::author(Authored {
-        database: DatabaseId::from_bytes([0xdb; 16]),
+        database: database(),
         origin: replica(0x0a),
         sequence,
         previous: (sequence != Sequence::FIRST).then(|| digest(0x11)),
@@ -139,7 +212,10 @@ fn edit() -> Changeset {
                 vec![
                     property("every kind", None, Some(every_kind()), &[]),
                     property("owner", text("ada"), None, &[0x44]),
-                    property("title", text("Crash"), text("Crash at start"), &[0x44, 0x55]),
+                    PropertyChange {
+                        rank: Some(Timestamp::new(1_700_000_000_000, 251)),
+                        ..property("title", text("Crash"), text("Crash at start"), &[0x44, 0x55])
+                    },
                 ],
             ),
             change(
@@ -193,46 +269,124 @@ fn vote_on_existence() -> Vote {
         Existence::Deleted.value(),
         Vec::new(),
     )
+    .and_then(|vote| vote.with_seen(vec![digest(0x44), digest(0x99)]))
     .unwrap()
 }
 
 fn entry() -> LogEntry {
-    let adjustment = |register, old: Option<Value>, new| Adjustment {
+    let adjustment = |register, old: Option<Value>, new, rule| Adjustment {
         record: key("bug", 1),
         register,
         old,
         new,
+        rule,
     };
+    let (alive, deleted) = (Existence::Alive.value(), Existence::Deleted.value());
     let votes = || RegisterName::Property(name("votes"));
     LogEntry {
         position: Position::new(7),
         changeset: authored(2, Payload::Merge(one_change())),
         nullify: vec![
-            adjustment(RegisterName::Existence, Some(false.into()), Some(true.into())),
-            adjustment(votes(), Some(9.into()), Some(2.into())),
+            adjustment(RegisterName::Existence, deleted, alive.clone(), None),
+            adjustment(votes(), Some(9.into()), Some(2.into()), None),
         ],
-        settle: vec![adjustment(votes(), Some(1.into()), None)],
+        settle: vec![
+            // Contested from now on, and what was written is visible.
+            adjustment(RegisterName::Existence, alive.clone(), alive, Some(Rule::Alive)),
+            adjustment(votes(), Some(1.into()), None, Some(Rule::Majority)),
+        ],
+    }
+}
+
+fn cast(byte: u8, sequence: u64, choice: Option<Value>) -> CastVote {
+    CastVote {
+        changeset: digest(byte),
+        voter: replica(byte),
+        sequence: Sequence::new(sequence).unwrap(),
+        choice,
+        seen: Vec::new(),
+        superseded: false,
     }
 }
 
 fn record() -> RecordState {
     let write = |byte, millis, value| Write::new(digest(byte), Timestamp::new(millis, 0), value);
+    let (alive, deleted) = (Existence::Alive.value(), Existence::Deleted.value());
+    let text = |text: &str| Some(Value::from(text));
+    let on_title = Ballot::new(
+        vec![text("Crash at start"), text("Crash"), None],
+        vec![
+            cast(0x77, 3, text("Crash")),
+            CastVote { superseded: true, ..cast(0x22, 300, text("Crash at start")) },
+        ],
+    )
+    .unwrap();
+    let earlier = Ballot::new(vec![text("Crash"), None], vec![cast(0x77, 2, None)]).unwrap();
+    let on_existence = Ballot::new(
+        vec![alive.clone(), deleted.clone()],
+        vec![
+            CastVote { seen: vec![digest(0x44)], ..cast(0x88, 1, deleted.clone()) },
+            cast(0x99, 4, alive.clone()),
+        ],
+    )
+    .unwrap();
+    let unwritten = Ballot::new(vec![None, Some(1.into())], vec![cast(0x99, 5, None)]).unwrap();
     let properties = BTreeMap::from([
         (name("every kind"), Register::new(vec![write(0x44, 5, Some(every_kind()))])),
         (name("gone"), Register::new(vec![write(0x55, 6, None)])),
         (
             name("title"),
             Register::new(vec![
-                write(0x55, 6, Some("Crash".into())),
-                write(0x44, 7, Some("Crash at start".into())),
-            ]),
+                write(0x55, 6, text("Crash")),
+                write(0x44, 7, text("Crash at start")),
+            ])
+            .with_ballots(vec![on_title, earlier]),
         ),
+        (name("unwritten"), Register::default().with_ballots(vec![unwritten])),
     ]);
-    let existence = Register::new(vec![
-        write(0x44, 5, Existence::Alive.value()),
-        write(0x66, 8, Existence::Deleted.value()),
-    ]);
+    let existence = Register::new(vec![write(0x44, 5, alive), write(0x66, 8, deleted)])
+        .with_ballots(vec![on_existence]);
     RecordState::from_registers(key("bug", 1), Position::new(300), existence, properties).unwrap()
+}
+
+/// What a replica has, which the receiver has seen the first changeset of: another one of that
+/// origin, and one of an origin whose clock is behind.
+fn bundled() -> Bundled {
+    let first = first();
+    let title = |new: &str, rank| Change {
+        record: key("bug", 1),
+        kind: ChangeKind::Update,
+        supersedes: vec![first.digest()],
+        properties: vec![PropertyChange {
+            name: name("title"),
+            old: Some("Crash".into()),
+            new: Some(new.into()),
+            rank,
+            supersedes: vec![first.digest()],
+        }],
+    };
+    let authored = |origin, sequence, previous, parents, millis, change| {
+        Changeset::author(Authored {
+            database: database(),
+            origin: replica(origin),
+            sequence: Sequence::new(sequence).unwrap(),
+            previous,
+            parents,
+            creator: Creator::empty(),
+            time: Timestamp::new(millis, 0),
+            payload: Payload::Edit(vec![change]),
+        })
+        .unwrap()
+    };
+    let (time, start) = (first.header().time, title("Crash at start", None));
+    let behind = title("Crash at the start", Some(time));
+    let second = authored(0x0a, 2, Some(first.digest()), Vec::new(), time.millis() + 1, start);
+    let other = authored(0x0b, 1, None, vec![first.digest()], time.millis() - 1, behind);
+    Bundled {
+        identity: Identity { database: database(), replica: replica(0x0c) },
+        basis: vec![first],
+        changesets: vec![second, other],
+    }
 }
 
 fn vector() -> VersionVector {
@@ -294,10 +448,14 @@ pub(crate) fn goldens() -> Vec<Golden> {
             Thing::Changeset(authored(1, continuation)),
         ),
         ("effects", "the effects of the log entry in entry", Thing::Effects(entry())),
-        ("entry", "a log entry with nullification and settlement", Thing::Entry(entry())),
+        (
+            "entry",
+            "a log entry with nullification and settlement, one of a value that stays",
+            Thing::Entry(entry()),
+        ),
         (
             "record",
-            "the state of a record whose title and existence are contested",
+            "the state of a record whose title and existence are contested and voted on",
             Thing::Record(record()),
         ),
         (
@@ -312,6 +470,11 @@ pub(crate) fn goldens() -> Vec<Golden> {
         ),
         ("metadata", "a metadata value", Thing::Metadata(b"cursor 42".to_vec())),
         ("vector", "a version vector of two origins, one of them forked", Thing::Vector(vector())),
+        (
+            "bundle",
+            "a bundle of two changesets for who has seen changeset-first",
+            Thing::Bundle(bundled()),
+        ),
     ];
     all.map(|(name, what, thing)| Golden { name, what, thing }).into()
 }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prophet_store::{
-    Adjustment, Authored, Change, ChangeKind, Changeset, Creator, DatabaseId, Digest, Existence,
-    Header, Kind, LogEntry, Payload, Position, PropertyChange, PropertyName, RecordState, Register,
-    RegisterName, ReplicaId, Resolution, Sequence, Timestamp, Value, VersionVector, Vote, Write,
+    Adjustment, Authored, Ballot, CastVote, Change, ChangeKind, Changeset, Creator, DatabaseId,
+    Digest, Existence, Header, Kind, LogEntry, Payload, Position, PropertyChange, PropertyName,
+    RecordState, Register, RegisterName, ReplicaId, Resolution, Rule, Sequence, Timestamp, Value,
+    VersionVector, Vote, Write,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
@@ -46,19 +47,19 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
         .prop_map(|(millis, counter)| Timestamp::new(millis, counter))
 }
 
-type Property = (PropertyName, (Option<Value>, Option<Value>, Vec<Digest>));
+type Property = (PropertyName, (Option<Value>, Option<Value>, Option<Timestamp>, Vec<Digest>));
 
 fn property_change(kind: ChangeKind, (name, parts): Property) -> PropertyChange {
-    let (old, new, supersedes) = parts;
+    let (old, new, rank, supersedes) = parts;
     match kind {
         ChangeKind::Delete => {
             let old = old.or(Some(Value::from(true)));
-            PropertyChange { name, old, new: None, supersedes: Vec::new() }
+            PropertyChange { name, old, new: None, rank: None, supersedes: Vec::new() }
         }
         kind if kind.existence_before() == Existence::Alive => {
-            PropertyChange { name, old, new, supersedes }
+            PropertyChange { name, old, new, rank, supersedes }
         }
-        _ => PropertyChange { name, old: None, new, supersedes },
+        _ => PropertyChange { name, old: None, new, rank, supersedes },
     }
 }
 
@@ -70,7 +71,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
         ChangeKind::Delete,
         ChangeKind::Undelete,
     ];
-    let properties = btree_map(property_name(), (of(value()), of(value()), digests()), 1..4);
+    let property = (of(value()), of(value()), of(timestamp()), digests());
+    let properties = btree_map(property_name(), property, 1..4);
     let change = (proptest::sample::select(kinds.to_vec()), digests(), properties, any::<bool>());
     btree_map(record_key(), change, 1..4).prop_map(|changes| {
         let change = |(record, (kind, supersedes, properties, bare))| {
@@ -91,13 +93,16 @@ pub(crate) fn register_name() -> impl Strategy<Value = RegisterName> {
 }
 
 pub(crate) fn vote() -> impl Strategy<Value = Vote> {
-    (record_key(), register_name(), vec(of(value()), 2..5), any::<Index>(), digests())
-        .prop_filter_map("distinct", |(record, register, mut candidates, choice, supersedes)| {
+    let digests = (digests(), digests());
+    (record_key(), register_name(), vec(of(value()), 2..5), any::<Index>(), digests)
+        .prop_filter_map("distinct", |(record, register, mut candidates, choice, digests)| {
+            let (supersedes, seen) = digests;
             if register == RegisterName::Existence {
                 candidates = vec![Existence::Deleted.value(), Existence::Alive.value()];
             }
             let choice = choice.get(&candidates).clone();
-            Vote::new(record, register, candidates, choice, supersedes).ok()
+            let vote = Vote::new(record, register, candidates, choice, supersedes).ok()?;
+            Some(vote.clone().with_seen(seen).unwrap_or(vote))
         })
 }
 
@@ -124,7 +129,8 @@ fn payload() -> impl Strategy<Value = Payload> {
 pub(crate) fn changeset() -> impl Strategy<Value = Changeset> {
     let ids = (any::<[u8; 16]>().prop_map(DatabaseId::from_bytes), replica());
     (ids, sequence(), digest(), digests(), "\\PC{0,6}", timestamp(), payload()).prop_map(
-        |((database, origin), sequence, previous, parents, creator, time, payload)| {
+        |((database, origin), sequence, previous, parents, creator, time, mut payload)| {
+            later_ranks(&mut payload, time);
             let previous = (sequence != Sequence::FIRST).then_some(previous);
             let creator = Creator::new(creator).unwrap();
             Changeset::author(Authored {
@@ -142,16 +148,56 @@ pub(crate) fn changeset() -> impl Strategy<Value = Changeset> {
     )
 }
 
-fn adjustments() -> impl Strategy<Value = Vec<Adjustment>> {
-    btree_map((record_key(), register_name()), (of(value()), of(value())), 0..3).prop_map(|all| {
-        let adjustment =
-            |((record, register), (old, new))| Adjustment { record, register, old, new };
-        all.into_iter().map(adjustment).collect()
+/// Ranks are only said where they are later than the changeset.
+fn later_ranks(payload: &mut Payload, time: Timestamp) {
+    let (Payload::Edit(changes) | Payload::Merge(changes) | Payload::Undo { changes, .. }) =
+        payload
+    else {
+        return;
+    };
+    for property in changes.iter_mut().flat_map(|change| &mut change.properties) {
+        property.rank = property.rank.filter(|rank| *rank > time);
+    }
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    proptest::sample::select(vec![
+        Rule::Agreed,
+        Rule::Majority,
+        Rule::MostVotes,
+        Rule::MostRelatedVotes,
+        Rule::LatestWrite,
+        Rule::Alive,
+    ])
+}
+
+/// Adjustments by these rules: each sets something, or says by which rule it stays as it is.
+fn adjustments(
+    rule: impl Strategy<Value = Option<Rule>>,
+) -> impl Strategy<Value = Vec<Adjustment>> {
+    let values = prop_oneof![
+        (of(value()), of(value())),
+        of(value()).prop_map(|value| (value.clone(), value)),
+    ];
+    let existence = (of(any::<bool>()), of(any::<bool>()));
+    btree_map((record_key(), register_name()), (values, existence, rule), 0..3).prop_map(|all| {
+        let adjustment = |((record, register), ((old, new), existence, rule))| {
+            let (old, new) = match register {
+                RegisterName::Existence => {
+                    let (old, new): (Option<bool>, Option<bool>) = existence;
+                    (old.map(Value::from), new.map(Value::from))
+                }
+                RegisterName::Property(_) => (old, new),
+            };
+            Adjustment { record, register, old, new, rule }
+        };
+        let adjustments = all.into_iter().map(adjustment);
+        adjustments.filter(|it| it.old != it.new || it.rule.is_some()).collect()
     })
 }
 
 pub(crate) fn log_entry() -> impl Strategy<Value = LogEntry> {
-    (any::<u64>(), changeset(), adjustments(), adjustments()).prop_map(
+    (any::<u64>(), changeset(), adjustments(Just(None)), adjustments(of(rule()))).prop_map(
         |(position, changeset, nullify, settle)| LogEntry {
             position: Position::new(position),
             changeset,
@@ -161,15 +207,55 @@ pub(crate) fn log_entry() -> impl Strategy<Value = LogEntry> {
     )
 }
 
-fn register(value: impl Strategy<Value = Option<Value>>) -> impl Strategy<Value = Register> {
+fn register(
+    value: impl Strategy<Value = Option<Value>>,
+    ballot: impl Strategy<Value = Ballot>,
+) -> impl Strategy<Value = Register> {
     let write = (digest(), timestamp(), value)
         .prop_map(|(changeset, rank, value)| Write::new(changeset, rank, value));
-    vec(write, 0..4).prop_map(Register::new)
+    (vec(write, 0..4), vec(ballot, 0..3))
+        .prop_map(|(writes, ballots)| Register::new(writes).with_ballots(ballots))
+}
+
+/// A ballot on some of these values. Only votes for a deletion say what was seen.
+fn ballot(
+    existence: bool,
+    candidates: impl Strategy<Value = Vec<Option<Value>>>,
+) -> impl Strategy<Value = Ballot> {
+    let cast = (digest(), replica(), sequence(), any::<Index>(), digests(), any::<bool>());
+    (candidates, vec(cast, 1..4)).prop_map(move |(candidates, cast)| {
+        let vote = |(changeset, voter, sequence, choice, mut seen, superseded): Cast| {
+            let choice = choice.get(&candidates).clone();
+            if !existence || choice != Existence::Deleted.value() {
+                seen.clear();
+            }
+            CastVote { changeset, voter, sequence, choice, seen, superseded }
+        };
+        let votes = cast.into_iter().map(vote).collect();
+        Ballot::new(candidates, votes).unwrap()
+    })
+}
+
+type Cast = (Digest, ReplicaId, Sequence, Index, Vec<Digest>, bool);
+
+fn ballot_on_existence() -> impl Strategy<Value = Ballot> {
+    let all = [Existence::Never, Existence::Alive, Existence::Deleted].map(Existence::value);
+    ballot(true, proptest::sample::subsequence(all.to_vec(), 2..=3))
+}
+
+fn ballot_on_property() -> impl Strategy<Value = Ballot> {
+    let texts = btree_set(of("[a-e]{0,2}"), 2..4);
+    let few = texts.prop_map(|texts| texts.into_iter().map(|text| text.map(Value::from)).collect());
+    let mixed = vec(of(value()), 2..4)
+        .prop_filter("two values", |values: &Vec<_>| values.iter().any(|it| *it != values[0]));
+    ballot(false, prop_oneof![3 => few, 1 => mixed])
 }
 
 pub(crate) fn record_state() -> impl Strategy<Value = RecordState> {
-    let existence = register(any::<bool>().prop_map(|alive| Some(Value::from(alive))));
-    let properties = btree_map(property_name(), register(of(value())), 0..4);
+    let alive = any::<bool>().prop_map(|alive| Some(Value::from(alive)));
+    let existence = register(alive, ballot_on_existence());
+    let properties = register(of(value()), ballot_on_property());
+    let properties = btree_map(property_name(), properties, 0..4);
     (record_key(), any::<u64>(), existence, properties).prop_map(
         |(key, changed, existence, properties)| {
             RecordState::from_registers(key, Position::new(changed), existence, properties).unwrap()

@@ -7,6 +7,8 @@ pub(crate) const RECORD: u8 = 4;
 pub(crate) const RESOLUTION: u8 = 5;
 pub(crate) const METADATA: u8 = 6;
 pub(crate) const VECTOR: u8 = 7;
+pub(crate) const BUNDLE_START: u8 = 8;
+pub(crate) const BUNDLE_END: u8 = 9;
 
 /// The varint of `number`.
 pub(crate) fn varint(number: u64) -> Vec<u8> {
@@ -32,11 +34,34 @@ pub(crate) fn reseal(sealed: &[u8]) -> Vec<u8> {
 
 /// The body of an envelope that is known to be good.
 pub(crate) fn body(envelope: &[u8]) -> &[u8] {
-    let skipped = match envelope[4] {
+    &envelope[head_len(envelope)..envelope.len() - 4]
+}
+
+/// How many bytes of an envelope come before its body.
+fn head_len(envelope: &[u8]) -> usize {
+    match envelope[4] {
         0xfb => 7,
         0xfc => 9,
         0xfd => 13,
         _ => 5,
-    };
-    &envelope[skipped..envelope.len() - 4]
+    }
+}
+
+/// The envelopes of a bundle that is known to be good.
+pub(crate) fn envelopes(mut bundle: &[u8]) -> Vec<&[u8]> {
+    let mut envelopes = Vec::new();
+    while !bundle.is_empty() {
+        let head = head_len(bundle);
+        let mut length = [0; 8];
+        match &bundle[4..head] {
+            [short] => length[0] = *short,
+            [_, long @ ..] => length[..long.len()].copy_from_slice(long),
+            [] => {}
+        }
+        let body = usize::try_from(u64::from_le_bytes(length)).unwrap();
+        let (envelope, rest) = bundle.split_at(head + body + 4);
+        envelopes.push(envelope);
+        bundle = rest;
+    }
+    envelopes
 }

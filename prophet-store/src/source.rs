@@ -1,0 +1,55 @@
+//! Where changesets are pulled from.
+
+use async_trait::async_trait;
+
+use crate::changeset::Changeset;
+use crate::error::Error;
+use crate::id::{DatabaseId, Digest, ReplicaId};
+use crate::replica::Streamed;
+use crate::store::Head;
+use crate::vector::VersionVector;
+
+/// What [`Replica::pull`](crate::Replica::pull) pulls from: another replica, or whatever has
+/// changesets of one, such as a [`Bundle`](crate::Bundle).
+///
+/// A source is not trusted: everything that it gives is checked before it is integrated.
+#[async_trait]
+pub trait ChangesetSource: Send + Sync {
+    /// What the source is, in brief: enough to find that there is nothing new.
+    ///
+    /// # Errors
+    /// What keeps the source from being read.
+    async fn offer(&self) -> Result<Offer, Error>;
+
+    /// What whoever takes all that the source has will have seen.
+    ///
+    /// # Errors
+    /// What keeps the source from being read.
+    async fn vector(&self) -> Result<VersionVector, Error>;
+
+    /// The changesets of the source that `known` does not cover, in an order in which each comes
+    /// after everything it builds on: that of the source's own log. Some that are covered may be
+    /// among them; whoever pulls leaves out what it has.
+    ///
+    /// An error ends the stream. What came before it is good.
+    fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset>;
+}
+
+/// What a [`ChangesetSource`] says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "whoever implements a source states all of it")]
+pub struct Offer {
+    /// The database that its changesets are of.
+    pub database: DatabaseId,
+    /// The replica that they come from.
+    pub replica: ReplicaId,
+    /// Where the source is, in words a person recognises: a path or URL.
+    pub place: String,
+    /// The [digest](VersionVector::digest) of its version vector: equal to one's own if neither
+    /// has anything that the other lacks.
+    pub seen: Digest,
+    /// What it leaves out, and whoever pulls must have; empty if it has everything.
+    pub basis: VersionVector,
+    /// Where the replica is, if the source is a live one.
+    pub head: Option<Head>,
+}
