@@ -21,6 +21,17 @@ pub(crate) fn integrate(
     changeset: &Changeset,
     states: &mut BTreeMap<RecordKey, RecordState>,
 ) -> LogEntry {
+    integrate_noting(position, changeset, states, |_, _| {})
+}
+
+/// As [`integrate`]; `note` is told of each record whether it was contested before, and its state
+/// after.
+pub(crate) fn integrate_noting(
+    position: Position,
+    changeset: &Changeset,
+    states: &mut BTreeMap<RecordKey, RecordState>,
+    mut note: impl FnMut(bool, &RecordState),
+) -> LogEntry {
     let (mut nullify, mut settle) = (Vec::new(), Vec::new());
     let mut last = None;
     for key in changeset.payload().records() {
@@ -29,9 +40,11 @@ pub(crate) fn integrate(
             continue;
         }
         let state = states.entry(key.clone()).or_insert_with(|| RecordState::new(key.clone()));
+        let contested = state.is_contested();
         let (nullified, settled) = integrate_record(position, changeset, state);
         nullify.extend(nullified);
         settle.extend(settled);
+        note(contested, state);
     }
     LogEntry { position, changeset: changeset.clone(), nullify, settle }
 }

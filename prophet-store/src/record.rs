@@ -1,6 +1,7 @@
 //! The state of a record: its registers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::codec;
 use crate::id::{Digest, Position};
@@ -44,9 +45,12 @@ impl Existence {
 /// All that a replica knows of one record: what a [`ReplicaStore`](crate::ReplicaStore) keeps
 /// beside the log. It is the fold of the log over that record and nothing else.
 ///
-/// A deleted record keeps its registers; [`RecordState::visible`] hides them.
+/// A deleted record keeps its registers; [`RecordState::visible`] hides them. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordState {
+pub struct RecordState(Arc<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     key: RecordKey,
     changed: Position,
     existence: Register,
@@ -55,13 +59,8 @@ pub struct RecordState {
 
 impl RecordState {
     /// A record nobody has written to yet.
-    pub const fn new(key: RecordKey) -> Self {
-        Self {
-            key,
-            changed: Position::ZERO,
-            existence: Register::new_empty(),
-            properties: BTreeMap::new(),
-        }
+    pub fn new(key: RecordKey) -> Self {
+        Self::from_parts(key, Position::ZERO, Register::default(), BTreeMap::new())
     }
 
     /// The state that these registers make up, or `None` if a value of the existence is not a
@@ -85,67 +84,71 @@ impl RecordState {
         valid.then(|| Self::from_parts(key, changed, existence, properties))
     }
 
-    pub(crate) const fn from_parts(
+    pub(crate) fn from_parts(
         key: RecordKey,
         changed: Position,
         existence: Register,
         properties: BTreeMap<PropertyName, Register>,
     ) -> Self {
-        Self { key, changed, existence, properties }
+        Self(Arc::new(Parts { key, changed, existence, properties }))
+    }
+
+    fn parts_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
     }
 
     /// The record's type and id.
-    pub const fn key(&self) -> &RecordKey {
-        &self.key
+    pub fn key(&self) -> &RecordKey {
+        &self.0.key
     }
 
     /// The position of the last log entry that touched the record here. It is local: replicas
     /// that agree on the record may have met its changesets in other orders.
-    pub const fn changed(&self) -> Position {
-        self.changed
+    pub fn changed(&self) -> Position {
+        self.0.changed
     }
 
-    pub(crate) const fn set_changed(&mut self, position: Position) {
-        self.changed = position;
+    pub(crate) fn set_changed(&mut self, position: Position) {
+        self.parts_mut().changed = position;
     }
 
     /// The register of the record's existence; its values are booleans, true for alive.
-    pub const fn existence_register(&self) -> &Register {
-        &self.existence
+    pub fn existence_register(&self) -> &Register {
+        &self.0.existence
     }
 
-    pub(crate) const fn existence_register_mut(&mut self) -> &mut Register {
-        &mut self.existence
+    pub(crate) fn existence_register_mut(&mut self) -> &mut Register {
+        &mut self.parts_mut().existence
     }
 
     /// The registers of all properties ever written or voted on, hidden and absent ones too.
-    pub const fn properties(&self) -> &BTreeMap<PropertyName, Register> {
-        &self.properties
+    pub fn properties(&self) -> &BTreeMap<PropertyName, Register> {
+        &self.0.properties
     }
 
     pub(crate) fn register_mut(&mut self, name: &RegisterName) -> &mut Register {
         match name {
-            RegisterName::Existence => &mut self.existence,
+            RegisterName::Existence => &mut self.parts_mut().existence,
             RegisterName::Property(name) => self.property_mut(name),
         }
     }
 
     pub(crate) fn property_mut(&mut self, name: &PropertyName) -> &mut Register {
-        self.properties.entry(name.clone()).or_default()
+        self.parts_mut().properties.entry(name.clone()).or_default()
     }
 
     /// The register of this name, if it was ever written.
     pub fn register(&self, name: &RegisterName) -> Option<&Register> {
         match name {
-            RegisterName::Existence => Some(&self.existence),
-            RegisterName::Property(name) => self.properties.get(name),
+            RegisterName::Existence => Some(&self.0.existence),
+            RegisterName::Property(name) => self.0.properties.get(name),
         }
     }
 
     /// Whether the record exists. While that is contested and undecided, it does.
     pub fn existence(&self) -> Existence {
         // Nothing but a boolean is ever written to it.
-        Existence::from_value(judgement::of_existence(&self.existence).value)
+        Existence::from_value(judgement::of_existence(&self.0.existence).value)
             .unwrap_or(Existence::Never)
     }
 
@@ -158,19 +161,19 @@ impl RecordState {
 
     /// Whether live writes disagree on any of its registers, decided or not, hidden or not.
     pub fn is_contested(&self) -> bool {
-        self.existence.is_contested() || self.properties.values().any(Register::is_contested)
+        self.0.existence.is_contested() || self.0.properties.values().any(Register::is_contested)
     }
 
     /// Whether a changeset is one of those that a register knows: a live write, or a vote.
     pub(crate) fn mentions(&self, digest: &Digest) -> bool {
-        let mut registers = std::iter::once(&self.existence).chain(self.properties.values());
+        let mut registers = std::iter::once(&self.0.existence).chain(self.0.properties.values());
         registers.any(|register| register.mentions(digest))
     }
 
     /// The registers on which live writes disagree, decided or not, hidden or not.
     pub fn contested(&self) -> impl Iterator<Item = (RegisterName, &Register)> {
-        let existence = std::iter::once((RegisterName::Existence, &self.existence));
-        let properties = self.properties.iter();
+        let existence = std::iter::once((RegisterName::Existence, &self.0.existence));
+        let properties = self.0.properties.iter();
         existence
             .chain(
                 properties.map(|(name, register)| (RegisterName::Property(name.clone()), register)),
@@ -182,6 +185,7 @@ impl RecordState {
     pub fn visible(&self) -> BTreeMap<PropertyName, Value> {
         match self.existence() {
             Existence::Alive => self
+                .0
                 .properties
                 .iter()
                 .filter_map(|(name, register)| Some((name.clone(), register.visible()?.clone())))
@@ -193,20 +197,20 @@ impl RecordState {
     /// The visible value of one property.
     pub fn visible_property(&self, name: &str) -> Option<&Value> {
         match self.existence() {
-            Existence::Alive => self.properties.get(name)?.visible(),
+            Existence::Alive => self.0.properties.get(name)?.visible(),
             Existence::Never | Existence::Deleted => None,
         }
     }
 
     /// Roughly how many bytes the state takes, for bounding pages and commits.
     pub fn approximate_size(&self) -> usize {
-        let registers = self.properties.iter().map(|(name, register)| {
+        let registers = self.0.properties.iter().map(|(name, register)| {
             let values = register.writes().iter().filter_map(|write| write.value.as_ref());
             let values: u64 = values.map(|value| codec::value_len(value) + 8).sum();
             name.as_str().len() + usize::try_from(values).unwrap_or(usize::MAX)
         });
         let registers = registers.fold(128, usize::saturating_add);
-        let all = std::iter::once(&self.existence).chain(self.properties.values());
+        let all = std::iter::once(&self.0.existence).chain(self.0.properties.values());
         let ballots = all.flat_map(Register::ballots).map(|ballot| {
             let values = ballot.candidates().iter().flatten().map(codec::value_len).sum::<u64>();
             usize::try_from(values).unwrap_or(usize::MAX).saturating_add(96 * ballot.votes().len())

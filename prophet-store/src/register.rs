@@ -1,6 +1,7 @@
 //! Multi-value registers: what a record's existence and each of its properties are.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::codec;
 use crate::conflict;
@@ -127,23 +128,22 @@ impl Ballot {
 }
 
 /// A multi-value register: the writes that no known changeset supersedes, ordered by the digest of
-/// their changesets, and the votes ever cast on it.
+/// their changesets, and the votes ever cast on it. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Register {
+pub struct Register(Arc<Parts>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Parts {
     writes: Vec<Write>,
     ballots: Vec<Ballot>,
 }
 
 impl Register {
-    pub(crate) const fn new_empty() -> Self {
-        Self { writes: Vec::new(), ballots: Vec::new() }
-    }
-
     /// The register of these live writes, on which nobody has voted.
     pub fn new(mut writes: Vec<Write>) -> Self {
         writes.sort_by_key(|write| write.changeset);
         writes.dedup_by_key(|write| write.changeset);
-        Self { writes, ballots: Vec::new() }
+        Self(Arc::new(Parts { writes, ballots: Vec::new() }))
     }
 
     /// The same register, with these votes.
@@ -151,29 +151,30 @@ impl Register {
     pub fn with_ballots(mut self, mut ballots: Vec<Ballot>) -> Self {
         ballots.sort_by_cached_key(|ballot| codec::encode_candidates(&ballot.candidates));
         ballots.dedup_by(|one, other| one.candidates == other.candidates);
-        self.ballots = ballots;
+        Arc::make_mut(&mut self.0).ballots = ballots;
         self
     }
 
     /// The live writes, ordered by the digest of their changesets.
     pub fn writes(&self) -> &[Write] {
-        &self.writes
+        &self.0.writes
     }
 
     /// The votes cast on it, by the values that disagreed then, which are ordered by their
     /// canonical bytes.
     pub fn ballots(&self) -> &[Ballot] {
-        &self.ballots
+        &self.0.ballots
     }
 
     /// Whether nobody ever wrote to it or voted on it.
-    pub(crate) const fn is_unknown(&self) -> bool {
-        self.writes.is_empty() && self.ballots.is_empty()
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.0.writes.is_empty() && self.0.ballots.is_empty()
     }
 
     pub(crate) fn mentions(&self, digest: &Digest) -> bool {
-        self.writes.iter().any(|write| write.changeset == *digest)
+        self.0.writes.iter().any(|write| write.changeset == *digest)
             || self
+                .0
                 .ballots
                 .iter()
                 .any(|ballot| ballot.votes.iter().any(|vote| vote.changeset == *digest))
@@ -181,12 +182,13 @@ impl Register {
 
     /// The digests of the live writes.
     pub fn frontier(&self) -> Vec<Digest> {
-        self.writes.iter().map(|write| write.changeset).collect()
+        self.0.writes.iter().map(|write| write.changeset).collect()
     }
 
     /// The votes that nothing supersedes, with the candidates they were cast on.
     pub(crate) fn live_votes(&self) -> impl Iterator<Item = (&Ballot, &CastVote)> {
-        self.ballots
+        self.0
+            .ballots
             .iter()
             .flat_map(|ballot| ballot.votes.iter().map(move |vote| (ballot, vote)))
             .filter(|(_, vote)| !vote.superseded)
@@ -194,7 +196,7 @@ impl Register {
 
     /// Whether live writes disagree.
     pub fn is_contested(&self) -> bool {
-        self.writes.windows(2).any(|pair| match pair {
+        self.0.writes.windows(2).any(|pair| match pair {
             [one, other] => one.value != other.value,
             _ => false,
         })
@@ -216,7 +218,7 @@ impl Register {
         if !self.is_contested() {
             return Vec::new();
         }
-        conflict::distinct(self.writes.iter().map(|write| write.value.clone()).collect())
+        conflict::distinct(self.0.writes.iter().map(|write| write.value.clone()).collect())
     }
 
     /// The conflict that this register of `record` is in, if it is contested.
@@ -227,11 +229,11 @@ impl Register {
     /// Takes out the writes that `superseded` names, marks the votes that it names, and puts in
     /// the new write.
     pub(crate) fn write(&mut self, superseded: &[Digest], write: Write) {
-        self.writes.retain(|old| superseded.binary_search(&old.changeset).is_err());
-        self.supersede_votes(superseded);
-        if let Err(place) = self.writes.binary_search_by_key(&write.changeset, |old| old.changeset)
-        {
-            self.writes.insert(place, write);
+        let Parts { writes, ballots } = Arc::make_mut(&mut self.0);
+        writes.retain(|old| superseded.binary_search(&old.changeset).is_err());
+        supersede_votes(ballots, superseded);
+        if let Err(place) = writes.binary_search_by_key(&write.changeset, |old| old.changeset) {
+            writes.insert(place, write);
         }
     }
 
@@ -242,27 +244,27 @@ impl Register {
         candidates: &[Option<Value>],
         vote: CastVote,
     ) {
-        self.supersede_votes(superseded);
+        let Parts { ballots, .. } = Arc::make_mut(&mut self.0);
+        supersede_votes(ballots, superseded);
         let bytes = codec::encode_candidates(candidates);
-        let place = self
-            .ballots
+        let place = ballots
             .binary_search_by(|ballot| codec::encode_candidates(&ballot.candidates).cmp(&bytes));
         match place {
             Ok(place) => {
-                if let Some(ballot) = self.ballots.get_mut(place) {
+                if let Some(ballot) = ballots.get_mut(place) {
                     ballot.cast(vote);
                 }
             }
             Err(place) => {
                 let ballot = Ballot { candidates: candidates.to_vec(), votes: vec![vote] };
-                self.ballots.insert(place, ballot);
+                ballots.insert(place, ballot);
             }
         }
     }
+}
 
-    fn supersede_votes(&mut self, superseded: &[Digest]) {
-        for vote in self.ballots.iter_mut().flat_map(|ballot| &mut ballot.votes) {
-            vote.superseded |= superseded.binary_search(&vote.changeset).is_ok();
-        }
+fn supersede_votes(ballots: &mut [Ballot], superseded: &[Digest]) {
+    for vote in ballots.iter_mut().flat_map(|ballot| &mut ballot.votes) {
+        vote.superseded |= superseded.binary_search(&vote.changeset).is_ok();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::changeset::Changeset;
 use crate::error::Error;
 use crate::id::{CommitId, Digest, Position, ReplicaId};
-use crate::integrate::integrate;
+use crate::integrate::integrate_noting;
 use crate::log::LogEntry;
 use crate::name::RecordKey;
 use crate::record::RecordState;
@@ -27,9 +27,10 @@ pub(super) struct Batch {
     began: Head,
     entries: Vec<LogEntry>,
     digests: HashSet<Digest>,
-    /// States of records, as far as they were needed; those touched are committed.
+    /// The states of the records that the changesets touch.
     states: BTreeMap<RecordKey, RecordState>,
-    touched: BTreeSet<RecordKey>,
+    /// Whether a changeset left a record contested.
+    contested: bool,
     resolutions: Vec<Resolution>,
     metadata: BTreeMap<MetadataKey, Option<Vec<u8>>>,
     /// The tips of the origins whose changesets are being integrated.
@@ -46,7 +47,7 @@ impl Batch {
             entries: Vec::new(),
             digests: HashSet::new(),
             states: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            contested: false,
             resolutions: Vec::new(),
             metadata: BTreeMap::new(),
             seen: VersionVector::new(),
@@ -60,7 +61,8 @@ impl Batch {
         self.states.get(key)
     }
 
-    /// Takes in the state of a record before the changesets that will touch it.
+    /// Takes in the state of a record before the changesets that touch it. Every record that is
+    /// taken in is touched.
     pub(super) fn know(&mut self, state: RecordState) {
         self.states.entry(state.key().clone()).or_insert(state);
     }
@@ -78,9 +80,19 @@ impl Batch {
         entries.map(|entry| (entry.position, entry.changeset.digest())).collect()
     }
 
+    /// Whether a changeset left a record contested.
+    pub(super) const fn is_contested(&self) -> bool {
+        self.contested
+    }
+
+    /// Gives up the states of the records that no changeset is going to touch after all.
+    pub(super) fn retain(&mut self, touched: impl Fn(&RecordKey) -> bool) {
+        self.states.retain(|key, _| touched(key));
+    }
+
     /// The states of the records that changesets in here touch.
     pub(super) fn touched(&self) -> impl Iterator<Item = &RecordState> {
-        self.touched.iter().filter_map(|key| self.states.get(key))
+        self.states.values()
     }
 
     /// Whether the tips of an origin were taken in.
@@ -122,22 +134,18 @@ impl Batch {
     /// touches are known, as far as there are any.
     pub(super) fn append(&mut self, changeset: &Changeset) -> Result<(), Error> {
         let position = self.front.head.position.next();
-        let records: BTreeSet<_> = changeset.payload().records().collect();
-        let contested = |states: &BTreeMap<RecordKey, RecordState>, key| {
-            states.get(key).is_some_and(RecordState::is_contested)
-        };
-        let before: Vec<_> = records.iter().map(|key| contested(&self.states, *key)).collect();
         self.digests.insert(changeset.digest());
-        self.entries.push(integrate(position, changeset, &mut self.states));
-        for (key, before) in records.into_iter().zip(before) {
-            let now = contested(&self.states, key);
-            if now != before {
-                let listed = now.then(|| key.to_string().into_bytes());
-                self.metadata.insert(contested_key(key)?, listed);
+        let mut changed = Vec::new();
+        let entry = integrate_noting(position, changeset, &mut self.states, |before, state| {
+            self.contested |= state.is_contested();
+            if state.is_contested() != before {
+                changed.push((state.key().clone(), !before));
             }
-            if !self.touched.contains(key) {
-                self.touched.insert(key.clone());
-            }
+        });
+        self.entries.push(entry);
+        for (key, contested) in changed {
+            let listed = contested.then(|| key.to_string().into_bytes());
+            self.metadata.insert(contested_key(&key)?, listed);
         }
         self.resolutions.extend(Resolution::of(changeset));
         self.front.head.position = position;
@@ -207,10 +215,8 @@ impl Batch {
         for entry in self.entries {
             commit = commit.with_entry(entry)?;
         }
-        for (key, state) in self.states {
-            if self.touched.contains(&key) {
-                commit = commit.with_record(state)?;
-            }
+        for state in self.states.into_values() {
+            commit = commit.with_record(state)?;
         }
         for resolution in self.resolutions {
             commit = commit.with_resolution(resolution)?;

@@ -410,12 +410,12 @@ impl Edit {
     }
 
     /// The states of records before this edit, as far as they exist.
-    pub(super) async fn read_many(&self, keys: &[RecordKey]) -> Result<Vec<RecordState>, Error> {
+    pub(super) async fn read_many(&self, keys: Vec<RecordKey>) -> Result<Vec<RecordState>, Error> {
         let (mut states, mut unknown) = (Vec::new(), Vec::new());
         for key in keys {
-            match self.inner.committer.staged(key) {
+            match self.inner.committer.staged(&key) {
                 Some(state) => states.push(state),
-                None => unknown.push(key.clone()),
+                None => unknown.push(key),
             }
         }
         if !unknown.is_empty() {

@@ -1,13 +1,12 @@
 //! Receiving: changesets that nobody vouches for, checked and integrated.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::changeset::{Changeset, Header};
 use crate::environment;
 use crate::error::Error;
 use crate::id::{Digest, ReplicaId, Sequence};
 use crate::name::RecordKey;
-use crate::record::RecordState;
 use crate::replica::Edit;
 use crate::replica::batch::Batch;
 use crate::replica::metadata::{seen_key, take_tips};
@@ -68,15 +67,15 @@ pub(super) async fn receive(
     let checked = Checked::of(edit, batch, changesets).await?;
     let mut received = Received { refused: checked.refused, ..Received::default() };
     let mut new: &[&Changeset] = &checked.new;
-    let states = read_states(edit, batch, new).await?;
-    if let Some((at, digest)) = first_unfounded(edit, batch, &states, new).await? {
+    read_states(edit, batch, new).await?;
+    if let Some((at, digest)) = first_unfounded(edit, batch, new).await? {
         let changeset = new.get(at).map_or(digest, |changeset| changeset.digest());
         let why = format!("it supersedes {digest}, which does not come before it");
         received.refused = Some((changeset, why));
         new = new.get(..at).unwrap_or_default();
-    }
-    for state in states.into_values() {
-        batch.know(state);
+        let touched: HashSet<_> =
+            new.iter().flat_map(|changeset| changeset.payload().records()).collect();
+        batch.retain(|key| touched.contains(key));
     }
     for changeset in new {
         if let Some(known) = checked.branches.get(&changeset.digest()) {
@@ -89,7 +88,7 @@ pub(super) async fn receive(
         received.bytes += changeset.payload_bytes().len() as u64;
     }
     received.seen = checked.seen;
-    received.contested = batch.touched().any(RecordState::is_contested);
+    received.contested = batch.is_contested();
     Ok(received)
 }
 
@@ -271,19 +270,19 @@ async fn find_foundations(
     Ok(known)
 }
 
-type States = BTreeMap<RecordKey, RecordState>;
-
-/// The states just before `changesets` of the records that they touch.
+/// Takes the states of the records that `changesets` touch into the batch.
 async fn read_states(
     edit: &Edit,
-    batch: &Batch,
+    batch: &mut Batch,
     changesets: &[&Changeset],
-) -> Result<States, Error> {
+) -> Result<(), Error> {
     let touched = changesets.iter().flat_map(|changeset| changeset.payload().records());
-    let touched: BTreeSet<_> = touched.filter(|key| batch.state(key).is_none()).collect();
+    let touched: HashSet<_> = touched.filter(|key| batch.state(key).is_none()).collect();
     let keys: Vec<_> = touched.into_iter().cloned().collect();
-    let states = edit.read_many(&keys).await?;
-    Ok(states.into_iter().map(|state| (state.key().clone(), state)).collect())
+    for state in edit.read_many(keys).await? {
+        batch.know(state);
+    }
+    Ok(())
 }
 
 /// The first of `changesets` that supersedes something that does not come before it, and what that
@@ -292,7 +291,6 @@ async fn read_states(
 async fn first_unfounded(
     edit: &Edit,
     batch: &Batch,
-    states: &States,
     changesets: &[&Changeset],
 ) -> Result<Option<(usize, Digest)>, Error> {
     let mut before: HashSet<Digest> = batch.digests().collect();
@@ -300,10 +298,10 @@ async fn first_unfounded(
     for (at, changeset) in changesets.iter().enumerate() {
         let payload = changeset.payload();
         let mut look = |key: &RecordKey, digests: &mut dyn Iterator<Item = &Digest>| {
-            let state = batch.state(key).or_else(|| states.get(key));
+            let state = batch.state(key);
             for digest in digests {
                 let known =
-                    before.contains(digest) || state.is_some_and(|state| state.mentions(digest));
+                    state.is_some_and(|state| state.mentions(digest)) || before.contains(digest);
                 if !known {
                     asked.push((at, *digest));
                 }

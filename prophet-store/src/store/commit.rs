@@ -1,6 +1,6 @@
 //! The one way to write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::codec;
 use crate::id::{CommitId, Position};
@@ -211,7 +211,7 @@ impl Commit {
     /// # Errors
     /// The first changeset met again.
     pub fn check_distinct(&self) -> Result<(), StoreError> {
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::with_capacity(self.entries.len());
         for entry in &self.entries {
             let digest = entry.changeset.digest();
             if !seen.insert(digest) {
