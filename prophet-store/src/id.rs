@@ -1,6 +1,8 @@
 //! Identifiers, digests and the numbers that order things.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
@@ -23,8 +25,21 @@ pub struct ParseIdError {
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $expected:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name(Uuid);
+
+        /// Bytewise.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.0.as_u128().cmp(&other.0.as_u128())
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// The identifier with exactly these 16 bytes.
@@ -112,8 +127,17 @@ uuid_id!(
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident, $expected:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name([u8; 32]);
+
+        /// Eight bytes of a digest are as good as all: nobody makes many digests that share them.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                let [first, ..] = self.halves();
+                let (first, _) = first.split_at(8);
+                state.write(first);
+            }
+        }
 
         impl $name {
             /// The digest with exactly these 32 bytes.
@@ -124,6 +148,14 @@ macro_rules! digest {
             /// The 32 bytes of the digest.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
+            }
+
+            /// The first and the last 16 bytes.
+            pub(crate) const fn halves(&self) -> [[u8; 16]; 2] {
+                let (mut first, mut last) = ([0; 16], [0; 16]);
+                first.copy_from_slice(self.0.split_at(16).0);
+                last.copy_from_slice(self.0.split_at(16).1);
+                [first, last]
             }
 
             /// The BLAKE3 digest of `bytes`.
@@ -190,16 +222,6 @@ digest!(
     ConflictId,
     "conflict id"
 );
-
-impl Digest {
-    /// The first and the last 16 bytes.
-    pub(crate) const fn halves(&self) -> [[u8; 16]; 2] {
-        let (mut first, mut last) = ([0; 16], [0; 16]);
-        first.copy_from_slice(self.0.split_at(16).0);
-        last.copy_from_slice(self.0.split_at(16).1);
-        [first, last]
-    }
-}
 
 /// The place of a changeset among those that one replica authored: 1, 2, 3... without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

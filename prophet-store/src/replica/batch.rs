@@ -215,9 +215,7 @@ impl Batch {
         for entry in self.entries {
             commit = commit.with_entry(entry)?;
         }
-        for state in self.states.into_values() {
-            commit = commit.with_record(state)?;
-        }
+        commit = commit.with_records(self.states)?;
         for resolution in self.resolutions {
             commit = commit.with_resolution(resolution)?;
         }

@@ -64,11 +64,12 @@ pub(super) async fn receive(
     batch: &mut Batch,
     changesets: &[Changeset],
 ) -> Result<Received, Error> {
-    let checked = Checked::of(edit, batch, changesets).await?;
+    let given = Given::new(changesets);
+    let checked = Checked::of(edit, batch, &given).await?;
     let mut received = Received { refused: checked.refused, ..Received::default() };
     let mut new: &[&Changeset] = &checked.new;
     read_states(edit, batch, new).await?;
-    if let Some((at, digest)) = first_unfounded(edit, batch, new).await? {
+    if let Some((at, digest)) = first_unfounded(edit, batch, &given, new).await? {
         let changeset = new.get(at).map_or(digest, |changeset| changeset.digest());
         let why = format!("it supersedes {digest}, which does not come before it");
         received.refused = Some((changeset, why));
@@ -113,6 +114,27 @@ async fn fork(
     Ok(Fork { origin, sequence, known, came: changeset.digest(), continued_as })
 }
 
+/// Changesets as they were given, each found by its digest.
+struct Given<'a> {
+    changesets: &'a [Changeset],
+    places: HashMap<Digest, usize>,
+}
+
+impl<'a> Given<'a> {
+    fn new(changesets: &'a [Changeset]) -> Self {
+        let mut places = HashMap::with_capacity(changesets.len());
+        for (place, changeset) in changesets.iter().enumerate() {
+            places.entry(changeset.digest()).or_insert(place);
+        }
+        Self { changesets, places }
+    }
+
+    /// Whether a changeset comes before a place.
+    fn comes_before(&self, digest: &Digest, place: usize) -> bool {
+        self.places.get(digest).is_some_and(|found| *found < place)
+    }
+}
+
 /// Changesets sorted into those that are new and those that are here, up to the first bad one.
 struct Checked<'a> {
     new: Vec<&'a Changeset>,
@@ -123,21 +145,18 @@ struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    async fn of(
-        edit: &Edit,
-        batch: &mut Batch,
-        changesets: &'a [Changeset],
-    ) -> Result<Self, Error> {
-        load_tips(edit, batch, changesets).await?;
-        let known = find_foundations(edit, batch, changesets).await?;
+    async fn of(edit: &Edit, batch: &mut Batch, given: &Given<'a>) -> Result<Self, Error> {
+        load_tips(edit, batch, given.changesets).await?;
+        let known = find_foundations(edit, batch, given).await?;
         let database = edit.database();
         let mut checked =
             Self { new: Vec::new(), seen: 0, branches: HashMap::new(), refused: None };
         let mut tips = batch.tips();
-        let mut added = HashSet::new();
-        for changeset in changesets {
+        for (place, changeset) in given.changesets.iter().enumerate() {
             let (header, digest) = (changeset.header(), changeset.digest());
-            let here = |digest: &Digest| known.contains(digest) || added.contains(digest);
+            // All that came before is here by now.
+            let here =
+                |digest: &Digest| known.contains(digest) || given.comes_before(digest, place);
             let refuse = |why: String| Some((digest, why));
             if header.database != database {
                 let why = format!("it belongs to another database, {}", header.database);
@@ -171,7 +190,6 @@ impl<'a> Checked<'a> {
                 checked.branches.extend(known.map(|known| (digest, known)));
             }
             tips.note(header, digest);
-            added.insert(digest);
             checked.new.push(changeset);
         }
         Ok(checked)
@@ -244,15 +262,14 @@ async fn load_tips(edit: &Edit, batch: &mut Batch, changesets: &[Changeset]) -> 
 async fn find_foundations(
     edit: &Edit,
     batch: &Batch,
-    changesets: &[Changeset],
+    given: &Given<'_>,
 ) -> Result<HashSet<Digest>, Error> {
     let mut tips = batch.tips();
     let mut known: HashSet<Digest> = batch.front.heads.iter().copied().collect();
     known.extend(batch.front.tip.map(|tip| tip.digest));
     known.extend(batch.digests());
     let mut asked = HashSet::new();
-    let mut coming = HashSet::new();
-    for changeset in changesets {
+    for (place, changeset) in given.changesets.iter().enumerate() {
         let (header, digest) = (changeset.header(), changeset.digest());
         if tips.is_followed_by(header) {
             tips.note(header, digest);
@@ -260,8 +277,8 @@ async fn find_foundations(
             asked.extend(header.previous);
             asked.insert(digest);
         }
-        asked.extend(header.parents.iter().filter(|parent| !coming.contains(*parent)));
-        coming.insert(digest);
+        let parents = header.parents.iter();
+        asked.extend(parents.filter(|parent| !given.comes_before(parent, place)));
     }
     let asked: Vec<_> = asked.into_iter().filter(|digest| !known.contains(digest)).collect();
     let found = edit.find_changesets(&asked).await?;
@@ -291,21 +308,16 @@ async fn read_states(
 async fn first_unfounded(
     edit: &Edit,
     batch: &Batch,
+    given: &Given<'_>,
     changesets: &[&Changeset],
 ) -> Result<Option<(usize, Digest)>, Error> {
-    let mut before: HashSet<Digest> = batch.digests().collect();
     let mut asked: Vec<(usize, Digest)> = Vec::new();
     for (at, changeset) in changesets.iter().enumerate() {
         let payload = changeset.payload();
         let mut look = |key: &RecordKey, digests: &mut dyn Iterator<Item = &Digest>| {
             let state = batch.state(key);
-            for digest in digests {
-                let known =
-                    state.is_some_and(|state| state.mentions(digest)) || before.contains(digest);
-                if !known {
-                    asked.push((at, *digest));
-                }
-            }
+            let mentioned = |digest: &&Digest| state.is_some_and(|state| state.mentions(digest));
+            asked.extend(digests.filter(|digest| !mentioned(digest)).map(|digest| (at, *digest)));
         };
         for change in payload.changes() {
             let properties = change.properties.iter().flat_map(|property| &property.supersedes);
@@ -314,8 +326,11 @@ async fn first_unfounded(
         for vote in payload.votes() {
             look(&vote.record, &mut vote.supersedes.iter().chain(&vote.seen));
         }
-        before.insert(changeset.digest());
     }
+    asked.retain(|(at, digest)| {
+        let place = changesets.get(*at).and_then(|one| given.places.get(&one.digest()));
+        !place.is_some_and(|place| given.comes_before(digest, *place)) && !batch.has(digest)
+    });
     let digests: Vec<_> = asked.iter().map(|(_, digest)| *digest).collect();
     let found = edit.find_changesets(&digests).await?;
     Ok(asked.into_iter().zip(found).find(|(_, found)| !found).map(|(asked, _)| asked))

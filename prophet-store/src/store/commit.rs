@@ -112,6 +112,18 @@ impl Commit {
         Ok(self)
     }
 
+    /// As [`with_record`](Self::with_record) for each of these, of a commit that has none yet.
+    pub(crate) fn with_records(
+        mut self,
+        records: BTreeMap<RecordKey, RecordState>,
+    ) -> Result<Self, StoreError> {
+        for state in records.values() {
+            self.grow(state.approximate_size() as u64)?;
+        }
+        self.records = records;
+        Ok(self)
+    }
+
     /// Adds a vote to the resolution database.
     ///
     /// # Errors
