@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_lite::StreamExt as _;
+use futures_lite::future::zip;
 
 use crate::changeset::Changeset;
 use crate::error::{Error, MissingBasis};
@@ -258,8 +259,13 @@ impl Replica {
                 refused.map_err(Error::and_nothing_is_kept)?;
             }
             let mut changesets = Chunks::of(source, &offer, &plan);
-            while let Some(chunk) = changesets.next().await {
-                let received = self.integrate(&chunk, start).await?;
+            let mut next = changesets.next().await;
+            while let Some(chunk) = next.take() {
+                // While the store commits one batch, the next one is read.
+                let integrated = self.integrate(&chunk, start);
+                let (received, following) = zip(integrated, changesets.next()).await;
+                next = following;
+                let received = received?;
                 contested |= received.contested;
                 let refused = received.refused.clone();
                 report.add(received);
@@ -268,7 +274,7 @@ impl Replica {
                 }
                 if let Some(progress) = &mut options.progress {
                     let (done, bytes) = (report.integrated, report.bytes);
-                    let all = changesets.has_all();
+                    let all = next.is_none() && changesets.has_all();
                     let total = if all { done } else { plan.total.max(done) };
                     progress(Progress { done, total, bytes });
                 }
