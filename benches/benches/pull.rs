@@ -6,6 +6,7 @@
 
 #![allow(
     missing_docs,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a bench measures time and stops at the first surprise"
 )]
