@@ -51,7 +51,7 @@ fn decode<T>(
     Ok(decoded)
 }
 
-/// The canonical bytes of a header: what a changeset's [`Digest`](crate::Digest) is taken of.
+/// The canonical bytes of a header: what a changeset's [`Digest`] is taken of.
 pub fn encode_header(header: &Header) -> Vec<u8> {
     let mut writer = Writer::with_capacity(256);
     model::put_header(&mut writer, header);
