@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_lite::StreamExt as _;
 
 use crate::error::Error;
-use crate::ext::ReplicaStoreExt as _;
+use crate::ext::{ReplicaStoreExt as _, entry_of};
 use crate::id::Position;
 use crate::integrate::integrate_record;
 use crate::log::{Adjustment, LogEntry};
@@ -126,15 +126,7 @@ async fn audit_resolutions<S: ReplicaStore + ?Sized>(
     while let Some(resolution) = resolutions.next().await {
         let resolution = resolution?;
         let digest = resolution.changeset;
-        let found = store.find_changesets(&[digest]).await?.value.into_iter().flatten().next();
-        let entry = match found {
-            Some(position) => {
-                let after = Some(Position::new(position.get() - 1));
-                let scan = LogScan { after, limit: PageLimit::items(1), ..LogScan::default() };
-                store.scan_log(&scan).await?.items.into_iter().next()
-            }
-            None => None,
-        };
+        let entry = entry_of(store, digest).await?;
         let mut cast = entry.iter().flat_map(|entry| Resolution::of(&entry.changeset));
         if !cast.any(|cast| cast == resolution) {
             let conflict = resolution.conflict();

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use futures_lite::{Stream, stream};
 
 use crate::error::Error;
+use crate::id::{Digest, Position};
 use crate::log::LogEntry;
 use crate::record::RecordState;
 use crate::resolution::Resolution;
 use crate::store::{
-    Action, Commit, Head, HistoryScan, LogScan, MetadataKey, MetadataScan, Page, RecordScan,
-    ReplicaStore, ResolutionScan, StoreError, Verification,
+    Action, Commit, Head, HistoryScan, LogScan, MetadataKey, MetadataScan, Page, PageLimit,
+    RecordScan, ReplicaStore, ResolutionScan, StoreError, Verification,
 };
 use crate::{audit, copy};
 
@@ -117,6 +118,28 @@ pub trait ReplicaStoreExt: ReplicaStore {
 }
 
 impl<S: ReplicaStore + ?Sized> ReplicaStoreExt for S {}
+
+/// The log entry at a position, if there is one.
+pub(crate) async fn entry_at<S: ReplicaStore + ?Sized>(
+    store: &S,
+    position: Position,
+) -> Result<Option<LogEntry>, StoreError> {
+    let after = Some(Position::new(position.get().saturating_sub(1)));
+    let scan = LogScan { after, limit: PageLimit::items(1), ..LogScan::default() };
+    let entry = store.scan_log(&scan).await?.items.into_iter().next();
+    Ok(entry.filter(|entry| entry.position == position))
+}
+
+/// The log entry of a changeset, if it is in the log.
+pub(crate) async fn entry_of<S: ReplicaStore + ?Sized>(
+    store: &S,
+    digest: Digest,
+) -> Result<Option<LogEntry>, StoreError> {
+    match store.find_changesets(&[digest]).await?.value.into_iter().flatten().next() {
+        Some(position) => entry_at(store, position).await,
+        None => Ok(None),
+    }
+}
 
 type NextPage<T, S> = Result<(Vec<T>, Option<S>), StoreError>;
 

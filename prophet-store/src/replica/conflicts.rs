@@ -6,15 +6,15 @@ use std::fmt;
 use futures_lite::{StreamExt as _, stream};
 
 use crate::error::Error;
-use crate::ext::ReplicaStoreExt as _;
-use crate::id::{ConflictId, Digest, Position, ReplicaId};
+use crate::ext::{ReplicaStoreExt as _, entry_at};
+use crate::id::{ConflictId, Digest, ReplicaId};
 use crate::judgement::{self, Rule, Tally};
 use crate::name::{Creator, RecordKey};
 use crate::record::{Existence, RecordState};
 use crate::register::{Register, RegisterName};
 use crate::replica::metadata::{CONTESTED, parse};
 use crate::replica::{Replica, Streamed};
-use crate::store::{LogScan, MetadataScan, PageLimit, ResolutionScan};
+use crate::store::{MetadataScan, ResolutionScan};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -319,12 +319,7 @@ impl Replica {
         let mut made = BTreeMap::new();
         for (digest, position) in digests.into_iter().zip(found) {
             let Some(position) = position else { continue };
-            let scan = LogScan {
-                after: Some(Position::new(position.get() - 1)),
-                limit: PageLimit::items(1),
-                ..LogScan::default()
-            };
-            if let Some(entry) = store.scan_log(&scan).await?.items.first() {
+            if let Some(entry) = entry_at(store, position).await? {
                 let header = entry.changeset.header();
                 let (replica, creator) = (header.origin, header.creator.clone());
                 let by = Attribution { changeset: digest, replica, creator, time: header.time };

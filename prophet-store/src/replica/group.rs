@@ -13,7 +13,8 @@ use event_listener::{Event, listener};
 
 use crate::environment;
 use crate::error::Error;
-use crate::id::{CommitId, Digest, Position, ReplicaId, Sequence};
+use crate::ext::entry_at;
+use crate::id::{CommitId, Digest, ReplicaId, Sequence};
 use crate::limits;
 use crate::name::RecordKey;
 use crate::record::RecordState;
@@ -289,12 +290,10 @@ impl Inner {
                 clock.follow(entry.changeset.header().time, self.environment.now());
             }
             // Its own time counts too, when something older came in after it.
-            if let Some(own) = own.items.first() {
-                let at = Position::new(own.position.get() - 1);
-                let scan = LogScan { after: Some(at), direction: Direction::Forward, limit };
-                if let Some(entry) = self.store.scan_log(&scan).await?.items.first() {
-                    clock.follow(entry.changeset.header().time, self.environment.now());
-                }
+            if let Some(own) = own.items.first()
+                && let Some(entry) = entry_at(&*self.store, own.position).await?
+            {
+                clock.follow(entry.changeset.header().time, self.environment.now());
             }
             let tip = own.items.first();
             let tip = tip.map(|own| Tip { sequence: own.sequence, digest: own.digest });

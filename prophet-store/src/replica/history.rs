@@ -7,7 +7,7 @@ use futures_lite::{StreamExt as _, stream};
 
 use crate::changeset::Kind;
 use crate::error::Error;
-use crate::ext::ReplicaStoreExt as _;
+use crate::ext::{ReplicaStoreExt as _, entry_of};
 use crate::id::{Digest, Position, ReplicaId};
 use crate::judgement::Rule;
 use crate::log::{Adjustment, LogEntry};
@@ -244,17 +244,7 @@ impl Replica {
     /// # Errors
     /// A changeset that is not in the log; what the store says.
     pub async fn changeset(&self, digest: Digest) -> Result<LogEntry, Error> {
-        let store = &self.inner.store;
-        let found = store.find_changesets(&[digest]).await?;
-        let missing = Error::NoSuchChangeset { digest };
-        let Some(position) = found.value.into_iter().next().flatten() else {
-            return Err(missing);
-        };
-        let scan = LogScan {
-            after: Some(Position::new(position.get() - 1)),
-            direction: Direction::Forward,
-            limit: PageLimit::items(1),
-        };
-        store.scan_log(&scan).await?.items.into_iter().next().ok_or(missing)
+        let entry = entry_of(&*self.inner.store, digest).await?;
+        entry.ok_or(Error::NoSuchChangeset { digest })
     }
 }

@@ -5,11 +5,10 @@
 //! metadata and whose first changeset names the id and the tip that it continues.
 
 use crate::error::Error;
+use crate::ext::entry_of;
 use crate::id::{Digest, ReplicaId, Sequence};
 use crate::replica::metadata::parse;
-use crate::store::{
-    Direction, LogScan, MetadataKey, OriginScan, PageLimit, ReplicaStore, StoreError,
-};
+use crate::store::{Direction, MetadataKey, OriginScan, PageLimit, ReplicaStore, StoreError};
 use crate::vector::Tip;
 
 /// The metadata key of the lineage: the id of the author, and then a line for each id that it
@@ -114,15 +113,7 @@ pub(super) async fn lineage(store: &dyn ReplicaStore) -> Result<Lineage, Error> 
 
 /// What comes before a changeset of the log in the chain of its origin.
 async fn previous(store: &dyn ReplicaStore, digest: Digest) -> Result<Option<Tip>, StoreError> {
-    let found = store.find_changesets(&[digest]).await?.value;
-    let Some(position) = found.into_iter().flatten().next() else { return Ok(None) };
-    let scan = LogScan {
-        after: Some(crate::id::Position::new(position.get().saturating_sub(1))),
-        limit: PageLimit::items(1),
-        ..LogScan::default()
-    };
-    let entries = store.scan_log(&scan).await?.items;
-    Ok(entries.first().and_then(|entry| {
+    Ok(entry_of(store, digest).await?.and_then(|entry| {
         let header = entry.changeset.header();
         let sequence = Sequence::new(header.sequence.get() - 1)?;
         Some(Tip { sequence, digest: header.previous? })

@@ -10,6 +10,7 @@ use futures_lite::future::zip;
 
 use crate::changeset::Changeset;
 use crate::error::{Error, MissingBasis};
+use crate::ext::entry_at;
 use crate::id::{Digest, Position, ReplicaId};
 use crate::record::{Existence, RecordState};
 use crate::register::{Register, RegisterName};
@@ -22,7 +23,7 @@ use crate::replica::resolve::{best_of, has_voted};
 use crate::replica::seen::{Seen, seen};
 use crate::replica::{AsOf, Replica, ReplicaOptions};
 use crate::source::{ChangesetSource, Offer};
-use crate::store::{LogScan, MetadataKey, PageLimit, ReplicaStore};
+use crate::store::{MetadataKey, ReplicaStore};
 use crate::value::Value;
 use crate::vector::{Tip, VersionVector};
 
@@ -634,9 +635,7 @@ async fn came_after(
     let mut came = Vec::new();
     for (digest, position) in writes.into_iter().zip(positions) {
         let Some(position) = position.filter(|position| *position > start) else { continue };
-        let after = Some(Position::new(position.get() - 1));
-        let scan = LogScan { after, limit: PageLimit::items(1), ..LogScan::default() };
-        let Some(entry) = store.scan_log(&scan).await?.items.into_iter().next() else { continue };
+        let Some(entry) = entry_at(store, position).await? else { continue };
         let header = entry.changeset.header();
         if !lineage.authored(store, header.origin, header.sequence, digest).await? {
             came.push(digest);

@@ -69,28 +69,6 @@ const fn last_of(origin: ReplicaId) -> OriginScan {
     OriginScan { origin, after: None, direction: Direction::Backward, limit: PageLimit::items(1) }
 }
 
-/// Where in the log of `store`, which has seen `vector`, the first changeset is that `known` does
-/// not cover; `None` if it covers all. Where an origin forked, it may say an earlier place.
-pub(super) async fn first_unknown(
-    store: &dyn ReplicaStore,
-    vector: &VersionVector,
-    known: &VersionVector,
-) -> Result<Option<Position>, Error> {
-    let mut first: Option<Position> = None;
-    for (origin, tips) in vector.tips() {
-        if tips.iter().all(|tip| known.has_tip(origin, tip.digest)) {
-            continue;
-        }
-        let after = covered(store, origin, tips, known).await?;
-        let found = first_after(store, origin, after).await?;
-        first = match (first, found) {
-            (Some(first), Some(found)) => Some(first.min(found)),
-            (first, found) => first.or(found),
-        };
-    }
-    Ok(first)
-}
-
 /// Where the first changeset of an origin is that comes after a sequence: where it forked there, of
 /// whichever branch.
 async fn first_after(
@@ -171,21 +149,25 @@ pub(super) async fn unknown<'a>(
     seen: &Seen,
     known: &VersionVector,
 ) -> Result<Streamed<'a, Changeset>, Error> {
-    let Some(first) = first_unknown(store, &seen.vector, known).await? else {
-        return Ok(Box::pin(stream::empty()));
-    };
-    // Of an origin with one tip here, everything up to a known changeset is known.
+    let mut first: Option<Position> = None;
+    // Where all tips of an origin are known, or it has one, everything up to a known changeset is.
     let mut covered_up_to: BTreeMap<ReplicaId, Sequence> = BTreeMap::new();
     for (origin, tips) in seen.vector.tips() {
-        if let [tip] = tips {
-            let all = known.has_tip(origin, tip.digest).then_some(tip.sequence);
-            let some = match all {
-                None => covered(store, origin, tips, known).await?,
-                all => all,
-            };
-            covered_up_to.extend(some.map(|sequence| (origin, sequence)));
+        let all = tips.iter().all(|tip| known.has_tip(origin, tip.digest));
+        let up_to = match all {
+            true => tips.last().map(|tip| tip.sequence),
+            false => {
+                let up_to = covered(store, origin, tips, known).await?;
+                let found = first_after(store, origin, up_to).await?;
+                first = first.into_iter().chain(found).min();
+                up_to
+            }
+        };
+        if all || tips.len() == 1 {
+            covered_up_to.extend(up_to.map(|sequence| (origin, sequence)));
         }
     }
+    let Some(first) = first else { return Ok(Box::pin(stream::empty())) };
     let end = seen.at.position;
     let scan = LogScan {
         after: Some(Position::new(first.get() - 1)),
