@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use prophet_store::{
-    Creator, DatabaseId, Digest, Head, Header, Position, RecordKey, RecordType, ReplicaId,
+    Creator, DatabaseId, Digest, Head, Position, RecordKey, RecordType, ReplicaId, Sequence,
     StoreError,
 };
 use rusqlite::{Connection, OptionalExtension as _, ToSql};
@@ -18,6 +18,9 @@ const COMMIT_ID: &str = "SELECT id FROM commits WHERE version = ?1";
 /// The lowest position is what makes the answer the same for ever where the origin was forked.
 const PREVIOUS: &str = "SELECT digest FROM log WHERE origin = ?1 AND sequence = ?2 \
      ORDER BY position LIMIT 1";
+/// The same, and whether there is more from there on.
+const FROM_SEQUENCE: &str = "SELECT sequence, digest FROM log WHERE origin = ?1 AND sequence >= ?2 \
+     ORDER BY sequence, position LIMIT 2";
 const INSERT_ENTRY: &str = "INSERT INTO log (position, digest, origin, sequence, previous, \
      database, parents, creator, millis, counter, kind, effects, payload) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
@@ -97,7 +100,7 @@ pub(crate) fn write(
     known: &mut Known,
     batch: &Batch,
 ) -> rusqlite::Result<Head> {
-    let mut names = Names { conn, known, records: HashMap::new() };
+    let mut names = Names { conn, known, records: HashMap::new(), tips: HashMap::new() };
     for record in &batch.records {
         names.put_record(record)?;
     }
@@ -129,10 +132,8 @@ fn insert_entry(
     let conn = names.conn;
     let header = entry.changeset.header();
     let origin = names.origin(header.origin)?;
-    let previous = match header.previous {
-        Some(previous) if derivable(conn, origin, header)? != Some(previous) => Some(previous),
-        _ => None,
-    };
+    let derivable = names.derivable(origin, header.sequence, entry.changeset.digest())?;
+    let previous = header.previous.filter(|previous| derivable != Some(*previous));
     let parents: Vec<u8> = header.parents.iter().flat_map(|parent| *parent.as_bytes()).collect();
     let position = entry.position.get().cast_signed();
     conn.prepare_cached(INSERT_ENTRY)?.execute((
@@ -155,14 +156,6 @@ fn insert_entry(
         conn.prepare_cached(INSERT_HISTORY)?.execute((record, position))?;
     }
     Ok(())
-}
-
-/// The digest that an absent `previous` stands for.
-fn derivable(conn: &Connection, origin: i64, header: &Header) -> rusqlite::Result<Option<Digest>> {
-    let Some(before) = sequence_before(header.sequence.get().cast_signed()) else {
-        return Ok(None);
-    };
-    previous_digest(conn, origin, before)
 }
 
 /// The sequence before one, both as they are stored.
@@ -210,6 +203,8 @@ struct Names<'c> {
     known: &'c mut Known,
     /// For the length of one commit.
     records: HashMap<RecordKey, i64>,
+    /// Of origins met in one commit, the highest sequence, as it is stored, and its only changeset.
+    tips: HashMap<i64, (i64, Digest)>,
 }
 
 impl Names<'_> {
@@ -247,6 +242,30 @@ impl Names<'_> {
         )?;
         self.records.insert(row.key.clone(), id);
         Ok(())
+    }
+
+    /// The digest that an absent `previous` stands for in the entry about to be inserted.
+    fn derivable(
+        &mut self,
+        origin: i64,
+        sequence: Sequence,
+        digest: Digest,
+    ) -> rusqlite::Result<Option<Digest>> {
+        let sequence = sequence.get().cast_signed();
+        let Some(before) = sequence_before(sequence) else { return Ok(None) };
+        // Of an origin that nobody copied, one changeset follows the other.
+        if let Some(tip) = self.tips.get_mut(&origin).filter(|(highest, _)| *highest == before) {
+            return Ok(Some(std::mem::replace(tip, (sequence, digest)).1));
+        }
+        let mut statement = self.conn.prepare_cached(FROM_SEQUENCE)?;
+        let rows = statement.query_map((origin, before), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows: Vec<(i64, [u8; 32])> = rows.collect::<Result<_, _>>()?;
+        // Sequences beyond the range of `i64` are stored as negative numbers, which come first.
+        if rows.iter().all(|(found, _)| *found == before) && rows.len() < 2 && sequence > before {
+            self.tips.insert(origin, (sequence, digest));
+        }
+        let first = rows.first().filter(|(found, _)| *found == before);
+        Ok(first.map(|(_, digest)| Digest::from_bytes(*digest)))
     }
 
     /// The number of a record, which is given one if it has no state yet.

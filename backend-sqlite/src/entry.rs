@@ -1,6 +1,8 @@
 //! Log entries as they are read back: the header put together again, and shown to be the one that
 //! was digested.
 
+use std::collections::HashMap;
+
 use prophet_store::{
     Changeset, Creator, DatabaseId, Digest, Header, LogEntry, Position, ReplicaId, Sequence,
     StoreError, Timestamp, codec,
@@ -26,52 +28,94 @@ macro_rules! select_entries {
 }
 pub(crate) use select_entries;
 
-/// The entry in `row`, which [`select_entries`] gave and which should be at `position`.
-pub(crate) fn read(
-    conn: &Connection,
-    place: &str,
+/// Reads entries one after another, so that the previous changeset of one, which is not stored with
+/// it, is mostly the one just read.
+pub(crate) struct Reader<'a> {
+    conn: &'a Connection,
+    place: &'a str,
     database: DatabaseId,
-    position: Position,
-    row: &Row<'_>,
-) -> Result<LogEntry, StoreError> {
-    let at = format_args!("log entry {position}").to_string();
-    let wrong = |why: &str| damaged(place, &at, why);
-    let columns = Columns::of(row).map_err(|error| damaged(place, &at, error))?;
-    if columns.position != Some(position.get().cast_signed()) {
-        return Err(wrong("it is missing"));
+    /// The last entry read of each origin: its sequence, as it is stored, and its digest.
+    last: HashMap<i64, (i64, Digest)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(conn: &'a Connection, place: &'a str, database: DatabaseId) -> Self {
+        Self { conn, place, database, last: HashMap::new() }
     }
-    let sequence = Sequence::new(columns.sequence.cast_unsigned())
-        .ok_or_else(|| wrong("it has sequence number 0"))?;
-    let previous = match columns.previous {
-        Some(previous) => Some(previous),
-        None if sequence == Sequence::FIRST => None,
-        None => Some(
-            derive_previous(conn, place, &columns)?
-                .ok_or_else(|| wrong("the previous changeset of its origin is missing"))?,
-        ),
-    };
-    let header = Header {
-        database: columns.database.map_or(database, DatabaseId::from_bytes),
-        origin: ReplicaId::from_bytes(columns.uuid),
-        sequence,
-        previous: previous.map(Digest::from_bytes),
-        parents: parents(&columns.parents).ok_or_else(|| wrong("its parents are cut off"))?,
-        creator: Creator::new(columns.creator).map_err(|error| wrong(&error.to_string()))?,
-        time: Timestamp::new(columns.millis.cast_unsigned(), columns.counter),
-        kind: kind_of(columns.kind).ok_or_else(|| wrong("its kind is unknown"))?,
-        payload_digest: Digest::of(&columns.payload),
-        payload_len: columns.payload.len() as u64,
-    };
-    let changeset = Changeset::from_parts(header, columns.payload)
-        .map_err(|error| wrong(&error.to_string()))?;
-    if *changeset.digest().as_bytes() != columns.digest {
-        return Err(wrong("it is not what its digest says"));
+
+    /// The entry in `row`, which [`select_entries`] gave and which should be at `position`.
+    pub(crate) fn read(
+        &mut self,
+        position: Position,
+        row: &Row<'_>,
+    ) -> Result<LogEntry, StoreError> {
+        let place = self.place;
+        let at = format_args!("log entry {position}").to_string();
+        let wrong = |why: &str| damaged(place, &at, why);
+        let columns = Columns::of(row).map_err(|error| damaged(place, &at, error))?;
+        if columns.position != Some(position.get().cast_signed()) {
+            return Err(wrong("it is missing"));
+        }
+        let sequence = Sequence::new(columns.sequence.cast_unsigned())
+            .ok_or_else(|| wrong("it has sequence number 0"))?;
+        let (origin, stored) = (columns.origin, columns.sequence);
+        let digest = Digest::from_bytes(columns.digest);
+        let header = Header {
+            database: columns.database.map_or(self.database, DatabaseId::from_bytes),
+            origin: ReplicaId::from_bytes(columns.uuid),
+            sequence,
+            previous: columns.previous.map(Digest::from_bytes),
+            parents: parents(&columns.parents).ok_or_else(|| wrong("its parents are cut off"))?,
+            creator: Creator::new(columns.creator).map_err(|error| wrong(&error.to_string()))?,
+            time: Timestamp::new(columns.millis.cast_unsigned(), columns.counter),
+            kind: kind_of(columns.kind).ok_or_else(|| wrong("its kind is unknown"))?,
+            payload_digest: Digest::of(&columns.payload),
+            payload_len: columns.payload.len() as u64,
+        };
+        let from_parts = |header, payload| {
+            Changeset::from_parts(header, payload).map_err(|error| wrong(&error.to_string()))
+        };
+        let derived = header.previous.is_none() && sequence != Sequence::FIRST;
+        let changeset = match (derived, sequence_before(stored)) {
+            (true, Some(before)) => {
+                let last = self.last.get(&origin).filter(|(last, _)| *last == before);
+                let likely = last.map(|(_, digest)| *digest);
+                let previous = match likely {
+                    Some(likely) => likely,
+                    None => self.previous(origin, before, &at)?,
+                };
+                let header = Header { previous: Some(previous), ..header };
+                let changeset = from_parts(header, columns.payload)?;
+                if likely.is_some() && changeset.digest() != digest {
+                    // The origin was copied, and this is about the other one.
+                    let previous = Some(self.previous(origin, before, &at)?);
+                    let header = Header { previous, ..changeset.header().clone() };
+                    from_parts(header, changeset.payload_bytes().to_vec())?
+                } else {
+                    changeset
+                }
+            }
+            _ => from_parts(header, columns.payload)?,
+        };
+        if changeset.digest() != digest {
+            return Err(wrong("it is not what its digest says"));
+        }
+        self.last.insert(origin, (stored, digest));
+        let (nullify, settle) = match &columns.effects {
+            Some(effects) => codec::decode_effects(effects).map_err(decoding(place, &at))?,
+            None => (Vec::new(), Vec::new()),
+        };
+        Ok(LogEntry { position, changeset, nullify, settle })
     }
-    let (nullify, settle) = match &columns.effects {
-        Some(effects) => codec::decode_effects(effects).map_err(decoding(place, &at))?,
-        None => (Vec::new(), Vec::new()),
-    };
-    Ok(LogEntry { position, changeset, nullify, settle })
+
+    /// What a previous changeset that is not stored is: the first one here with the sequence before.
+    fn previous(&self, origin: i64, before: i64, at: &str) -> Result<Digest, StoreError> {
+        let found = previous_digest(self.conn, origin, before)
+            .map_err(sql(self.place, "reading the previous changeset"))?;
+        found.ok_or_else(|| {
+            damaged(self.place, at, "the previous changeset of its origin is missing")
+        })
+    }
 }
 
 struct Columns {
@@ -110,19 +154,6 @@ impl Columns {
             payload: row.get(13)?,
         })
     }
-}
-
-fn derive_previous(
-    conn: &Connection,
-    place: &str,
-    columns: &Columns,
-) -> Result<Option<[u8; 32]>, StoreError> {
-    let Some(before) = sequence_before(columns.sequence) else {
-        return Ok(None);
-    };
-    let digest = previous_digest(conn, columns.origin, before)
-        .map_err(sql(place, "reading the previous changeset"))?;
-    Ok(digest.map(|digest| *digest.as_bytes()))
 }
 
 fn parents(bytes: &[u8]) -> Option<Vec<Digest>> {

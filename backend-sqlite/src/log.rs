@@ -7,7 +7,7 @@ use prophet_store::{
 use rusqlite::{Connection, Params};
 
 use crate::apply;
-use crate::entry::{self, select_entries};
+use crate::entry::{Reader, select_entries};
 use crate::error::{damaged, sql};
 use crate::head;
 
@@ -87,12 +87,13 @@ impl Source<'_> {
             let mut statement = conn.prepare_cached(statement).map_err(&failed)?;
             let mut rows = statement.query([after.cast_signed()]).map_err(&failed)?;
             let mut page = PageBuilder::new(scan.limit, at);
+            let mut entries = Reader::new(conn, place, self.database);
             while let Some(row) = rows.next().map_err(&failed)? {
                 if page.is_full() {
                     return Ok(page.unfinished());
                 }
                 let position = Position::new(expected);
-                push(&mut page, entry::read(conn, place, self.database, position, row)?);
+                push(&mut page, entries.read(position, row)?);
                 expected = match scan.direction {
                     Direction::Forward => expected.saturating_add(1),
                     Direction::Backward => expected.saturating_sub(1),
@@ -128,13 +129,14 @@ impl Source<'_> {
             let mut statement = conn.prepare_cached(statement).map_err(&failed)?;
             let mut rows = statement.query(columns).map_err(&failed)?;
             let mut page = PageBuilder::new(scan.limit, at);
+            let mut entries = Reader::new(conn, place, self.database);
             while let Some(row) = rows.next().map_err(&failed)? {
                 if page.is_full() {
                     return Ok(page.unfinished());
                 }
                 let position: i64 = row.get(HISTORY_POSITION).map_err(&failed)?;
                 let position = Position::new(position.cast_unsigned());
-                let entry = entry::read(conn, place, self.database, position, row)?;
+                let entry = entries.read(position, row)?;
                 if !entry.records().contains(&scan.record) {
                     let what = format!("the history of {}", scan.record);
                     let why = format!("entry {position} does not touch it");

@@ -7,7 +7,7 @@ use prophet_store::{
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::apply;
-use crate::entry::{self, select_entries};
+use crate::entry::{Reader, select_entries};
 use crate::error::{damaged, sql, translate};
 use crate::head::{self, REMEMBERED_COMMITS};
 use crate::identity;
@@ -215,7 +215,9 @@ impl Check<'_> {
             }
             check.last = position.get();
             check.found.entries += 1;
-            let entry = entry::read(check.conn, check.place, check.database, position, row)?;
+            // Alone, so that what it leaves out is looked up as a read of it alone does.
+            let mut alone = Reader::new(check.conn, check.place, check.database);
+            let entry = alone.read(position, row)?;
             check.found_by_digest(&entry)?;
             check.found_by_records(&entry)
         })

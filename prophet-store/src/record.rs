@@ -1,9 +1,9 @@
 //! The state of a record: its registers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-use crate::codec;
 use crate::id::{Digest, Position};
 use crate::judgement::{self, Judgement};
 use crate::name::{PropertyName, RecordKey};
@@ -55,6 +55,33 @@ struct Parts {
     changed: Position,
     existence: Register,
     properties: BTreeMap<PropertyName, Register>,
+    summary: Memo,
+}
+
+/// What takes a walk through all registers to find out.
+#[derive(Debug, Clone, Copy)]
+struct Summary {
+    contested: bool,
+    size: usize,
+}
+
+/// Worked out when first asked for, and forgotten when a register may change; no part of what a
+/// record is.
+#[derive(Clone, Default)]
+struct Memo(OnceLock<Summary>);
+
+impl PartialEq for Memo {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memo {}
+
+impl fmt::Debug for Memo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
 }
 
 impl RecordState {
@@ -90,11 +117,30 @@ impl RecordState {
         existence: Register,
         properties: BTreeMap<PropertyName, Register>,
     ) -> Self {
-        Self(Arc::new(Parts { key, changed, existence, properties }))
+        Self(Arc::new(Parts { key, changed, existence, properties, summary: Memo::default() }))
     }
 
+    /// For changing its registers.
     fn parts_mut(&mut self) -> &mut Parts {
-        Arc::make_mut(&mut self.0)
+        let parts = Arc::make_mut(&mut self.0);
+        parts.summary = Memo::default();
+        parts
+    }
+
+    fn summary(&self) -> Summary {
+        *self.0.summary.0.get_or_init(|| {
+            let Parts { existence, properties, .. } = &*self.0;
+            let named = properties.iter().map(|(name, register)| (name.as_str(), register));
+            let mut summary = Summary { contested: false, size: 128 };
+            for (name, register) in std::iter::once(("", existence)).chain(named) {
+                summary.contested |= register.is_contested();
+                summary.size = summary
+                    .size
+                    .saturating_add(name.len())
+                    .saturating_add(register.approximate_size());
+            }
+            summary
+        })
     }
 
     /// The record's type and id.
@@ -109,7 +155,7 @@ impl RecordState {
     }
 
     pub(crate) fn set_changed(&mut self, position: Position) {
-        self.parts_mut().changed = position;
+        Arc::make_mut(&mut self.0).changed = position;
     }
 
     /// The register of the record's existence; its values are booleans, true for alive.
@@ -161,7 +207,7 @@ impl RecordState {
 
     /// Whether live writes disagree on any of its registers, decided or not, hidden or not.
     pub fn is_contested(&self) -> bool {
-        self.0.existence.is_contested() || self.0.properties.values().any(Register::is_contested)
+        self.summary().contested
     }
 
     /// Whether a changeset is one of those that a register knows: a live write, or a vote.
@@ -204,17 +250,6 @@ impl RecordState {
 
     /// Roughly how many bytes the state takes, for bounding pages and commits.
     pub fn approximate_size(&self) -> usize {
-        let registers = self.0.properties.iter().map(|(name, register)| {
-            let values = register.writes().iter().filter_map(|write| write.value.as_ref());
-            let values: u64 = values.map(|value| codec::value_len(value) + 8).sum();
-            name.as_str().len() + usize::try_from(values).unwrap_or(usize::MAX)
-        });
-        let registers = registers.fold(128, usize::saturating_add);
-        let all = std::iter::once(&self.0.existence).chain(self.0.properties.values());
-        let ballots = all.flat_map(Register::ballots).map(|ballot| {
-            let values = ballot.candidates().iter().flatten().map(codec::value_len).sum::<u64>();
-            usize::try_from(values).unwrap_or(usize::MAX).saturating_add(96 * ballot.votes().len())
-        });
-        ballots.fold(registers, usize::saturating_add)
+        self.summary().size
     }
 }

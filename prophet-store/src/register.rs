@@ -194,6 +194,18 @@ impl Register {
             .filter(|(_, vote)| !vote.superseded)
     }
 
+    /// Roughly how many bytes it takes.
+    pub(crate) fn approximate_size(&self) -> usize {
+        let values = self.0.writes.iter().filter_map(|write| write.value.as_ref());
+        let writes = values.map(|value| codec::value_len(value) + 8);
+        let ballots = self.0.ballots.iter().map(|ballot| {
+            let values = ballot.candidates.iter().flatten().map(codec::value_len).sum::<u64>();
+            values.saturating_add(96 * ballot.votes.len() as u64)
+        });
+        let bytes = writes.chain(ballots).fold(0, u64::saturating_add);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     /// Whether live writes disagree.
     pub fn is_contested(&self) -> bool {
         self.0.writes.windows(2).any(|pair| match pair {

@@ -128,6 +128,11 @@ fn nobody() -> Digest {
 /// Where the lies are: at the start, in the middle, and around the end of the first batch.
 const PLACES: [usize; 7] = [3, 4, 998, 999, 1_000, 1_001, 1_500];
 
+/// The places above are about the ends of batches of this size.
+fn by_thousands<'a>() -> PullOptions<'a> {
+    PullOptions::new().batches_of(1_000)
+}
+
 /// Pulls from a source that lies at each of the places, and sees to it that what came before is
 /// kept, nothing after it is, the error says where and what, and an honest pull then completes.
 fn is_refused(says: &str, lie: impl Fn(&mut Liar, usize)) {
@@ -136,7 +141,7 @@ fn is_refused(says: &str, lie: impl Fn(&mut Liar, usize)) {
             let mut liar = Liar::of(&HONEST).await;
             lie(&mut liar, place);
             let target = Peer::new(9).await;
-            let pulled = target.pull(&liar, PullOptions::new()).await;
+            let pulled = target.pull(&liar, by_thousands()).await;
             let error = match pulled {
                 Err(error) => error.to_string(),
                 Ok(report) => panic!("taken in at place {place}: {report:?}"),
@@ -201,10 +206,10 @@ fn does_not_keep_others_from_pulling(forge: impl Fn(&mut Authored)) {
         liar.forge(10, forge);
         liar.gives.truncate(11);
         let (bob, eve) = (Peer::new(8).await, Peer::new(9).await);
-        let _ = bob.pull(&liar, PullOptions::new()).await;
+        let _ = bob.pull(&liar, by_thousands()).await;
         bob.set("fixed").await;
         completes(&eve).await;
-        let pulled = eve.pull(&bob.replica, PullOptions::new()).await;
+        let pulled = eve.pull(&bob.replica, by_thousands()).await;
         assert!(pulled.is_ok(), "an honest replica is refused: {}", pulled.unwrap_err());
         assert_eq!(eve.status().await, Some("fixed".to_owned()));
         let audit = eve.store().audit().await.unwrap();
@@ -315,7 +320,7 @@ fn a_changeset_of_a_newer_codec_in_mid_stream_ends_the_pull() {
             let mut liar = Liar::of(&HONEST).await;
             liar.gives[place] = Err(Error::app(newer(&liar.at(place))));
             let target = Peer::new(9).await;
-            let error = target.pull(&liar, PullOptions::new()).await.unwrap_err().to_string();
+            let error = target.pull(&liar, by_thousands()).await.unwrap_err().to_string();
             assert!(error.contains("codec version 2"), "{error}");
             kept(&target, place).await;
             completes(&target).await;
@@ -345,7 +350,7 @@ fn a_tip_that_is_announced_and_never_given_is_named() {
             ],
         );
         let target = Peer::new(9).await;
-        let error = target.pull(&liar, PullOptions::new()).await.unwrap_err().to_string();
+        let error = target.pull(&liar, by_thousands()).await.unwrap_err().to_string();
         for part in ["a liar", &origin.to_string(), &nobody().to_string(), "number 5"] {
             assert!(error.contains(part), "{part}: {error}");
         }
@@ -361,7 +366,7 @@ fn a_source_that_ends_too_early_is_found_out() {
             let mut liar = Liar::of(&HONEST).await;
             liar.gives.truncate(place);
             let target = Peer::new(9).await;
-            let error = target.pull(&liar, PullOptions::new()).await.unwrap_err().to_string();
+            let error = target.pull(&liar, by_thousands()).await.unwrap_err().to_string();
             let tip = HONEST.changesets.last().unwrap().digest().to_string();
             assert!(error.contains("did not give it") && error.contains(&tip), "{error}");
             kept(&target, place).await;
@@ -400,7 +405,7 @@ fn with_fail_on_conflict_nothing_before_a_lie_is_kept_either_and_the_error_does_
         drop(liar.gives.remove(1_001));
         let target = Peer::new(9).await;
         let before = target.head().await.unwrap();
-        let options = PullOptions::new().fail_on_conflict();
+        let options = by_thousands().fail_on_conflict();
         let error = target.pull(&liar, options).await.unwrap_err().to_string();
         assert_eq!(target.head().await.unwrap(), before);
         assert!(!error.contains("is kept"), "{error}");
@@ -413,7 +418,7 @@ fn the_error_names_the_changeset_and_says_what_to_do() {
         let mut liar = Liar::of(&HONEST).await;
         let digest = liar.forge(5, |authored| authored.parents = vec![nobody()]);
         let target = Peer::new(9).await;
-        let error = target.pull(&liar, PullOptions::new()).await.unwrap_err();
+        let error = target.pull(&liar, by_thousands()).await.unwrap_err();
         assert!(matches!(&error, Error::BadChangeset { changeset, .. } if *changeset == digest));
         let error = error.to_string();
         for part in ["a liar", &digest.to_string(), &nobody().to_string(), "is kept", "pull from"] {
@@ -431,7 +436,7 @@ fn changesets_given_twice_are_taken_once() {
         let twice = liar.gives.iter().flat_map(|given| [given.clone(), given.clone()]);
         liar.gives = twice.collect();
         let target = Peer::new(9).await;
-        let report = target.pull(&liar, PullOptions::new()).await.unwrap();
+        let report = target.pull(&liar, by_thousands()).await.unwrap();
         assert_eq!((report.integrated, report.already_seen), (1_602, 1_601));
         kept(&target, HONEST.changesets.len()).await;
         completes(&target).await;
@@ -444,7 +449,7 @@ fn everything_given_all_over_again_is_taken_once() {
         let mut liar = Liar::of(&HONEST).await;
         liar.gives.extend(liar.gives.clone());
         let target = Peer::new(9).await;
-        let report = target.pull(&liar, PullOptions::new()).await.unwrap();
+        let report = target.pull(&liar, by_thousands()).await.unwrap();
         assert_eq!((report.integrated, report.already_seen), (1_602, 0), "it is left in time");
         kept(&target, HONEST.changesets.len()).await;
     });
@@ -484,7 +489,7 @@ impl Endless {
     /// Pulls from it, but no further than to where it has given so many; `None` if the pull did
     /// not end by then.
     async fn pulled_by(&self, target: &Peer, most: u64) -> Option<Result<PullReport, Error>> {
-        let pull = async { Some(target.pull(self, PullOptions::new()).await) };
+        let pull = async { Some(target.pull(self, by_thousands()).await) };
         let enough = async {
             while self.given.load(Ordering::Relaxed) < most {
                 futures_lite::future::yield_now().await;
@@ -530,7 +535,7 @@ fn another_database_is_refused_at_once_and_both_are_named() {
         stranger.create(&bug(), "theirs").await;
         let ada = Peer::new(1).await;
         let before = ada.head().await.unwrap();
-        let options = || PullOptions::new();
+        let options = || by_thousands();
         let errors = [
             ada.pull(&stranger.replica, options()).await.unwrap_err(),
             stranger.push(&ada, options()).await.unwrap_err(),
@@ -558,10 +563,9 @@ fn a_replica_does_not_pull_from_itself() {
         let copy = ada.copied().await;
         let before = ada.head().await.unwrap();
         for source in [&ada.replica, &same, &copy.replica] {
-            for pulled in [
-                ada.pull(source, PullOptions::new()).await,
-                source.push(&ada, PullOptions::new()).await,
-            ] {
+            for pulled in
+                [ada.pull(source, by_thousands()).await, source.push(&ada, by_thousands()).await]
+            {
                 let error = pulled.unwrap_err();
                 assert!(matches!(error, Error::PullFromItself { .. }), "{error}");
                 let error = error.to_string();
@@ -598,7 +602,7 @@ fn a_clone_is_made_in_an_empty_store_only() {
 /// What is told of a pull.
 async fn progress_of(target: &Replica, source: &dyn ChangesetSource) -> Vec<Progress> {
     let told = Mutex::new(Vec::new());
-    let options = PullOptions::new().progress(|progress| told.lock().unwrap().push(progress));
+    let options = by_thousands().progress(|progress| told.lock().unwrap().push(progress));
     let report = target.pull(source, options).await.unwrap();
     let told = told.into_inner().unwrap();
     let last = told.last().unwrap();
@@ -635,7 +639,7 @@ fn progress_counts_only_what_is_new() {
         let target = Peer::new(9).await;
         let mut liar = Liar::of(&HONEST).await;
         liar.gives[1_200] = Err(Error::app("the connection is gone"));
-        target.pull(&liar, PullOptions::new()).await.unwrap_err();
+        target.pull(&liar, by_thousands()).await.unwrap_err();
         let told = progress_of(&target, &Liar::of(&HONEST).await).await;
         assert_eq!(told.last().unwrap().total, 402);
         is_monotone(&told);
@@ -664,7 +668,7 @@ fn an_interrupted_pull_leaves_what_came_and_the_next_one_goes_on() {
             let mut liar = Liar::of(&HONEST).await;
             liar.gives[place] = Err(Error::app("the connection is gone"));
             let target = Peer::new(9).await;
-            let error = target.pull(&liar, PullOptions::new()).await.unwrap_err();
+            let error = target.pull(&liar, by_thousands()).await.unwrap_err();
             assert_eq!(error.to_string(), "the connection is gone");
             kept(&target, place).await;
             let report = pull(&target, &HONEST.ada).await;
@@ -739,7 +743,7 @@ fn pulling_again_changes_nothing() {
         meet(&[&ada, &bob, &eve]).await;
         let before = eve.head().await.unwrap();
         for source in [&ada, &bob] {
-            for options in [PullOptions::new(), PullOptions::new().prefer(Side::Source)] {
+            for options in [by_thousands(), by_thousands().prefer(Side::Source)] {
                 let report = eve.pull(&source.replica, options).await.unwrap();
                 assert_eq!((report.integrated, report.conflicts), (0, 0));
                 assert!(report.to_string().contains("nothing new"), "{report}");
@@ -747,9 +751,9 @@ fn pulling_again_changes_nothing() {
         }
         let target = Liar::of(&HONEST).await;
         let target_of = Peer::new(9).await;
-        target_of.pull(&target, PullOptions::new()).await.unwrap();
+        target_of.pull(&target, by_thousands()).await.unwrap();
         let whole = target_of.head().await.unwrap();
-        target_of.pull(&target, PullOptions::new()).await.unwrap();
+        target_of.pull(&target, by_thousands()).await.unwrap();
         assert_eq!(target_of.head().await.unwrap(), whole);
         assert_eq!(eve.head().await.unwrap(), before);
     });
@@ -760,11 +764,11 @@ fn a_pull_with_nothing_new_reads_neither_the_log_nor_the_histories() {
     block_on(async {
         let (source, source_reads) = Counted::open(1).await;
         let (target, target_reads) = Counted::open(2).await;
-        source.pull(&HONEST.ada.replica, PullOptions::new()).await.unwrap();
-        target.pull(&source, PullOptions::new()).await.unwrap();
+        source.pull(&HONEST.ada.replica, by_thousands()).await.unwrap();
+        target.pull(&source, by_thousands()).await.unwrap();
         let (before, after) = (target.head().await.unwrap(), [&source_reads, &target_reads]);
         after.iter().for_each(|reads| reads.forget());
-        let report = target.pull(&source, PullOptions::new()).await.unwrap();
+        let report = target.pull(&source, by_thousands()).await.unwrap();
         assert_eq!(report.integrated, 0);
         assert_eq!(target.head().await.unwrap(), before);
         for reads in after {
@@ -781,11 +785,11 @@ fn a_pull_by_who_is_ahead_reads_neither_the_log_nor_the_histories() {
     block_on(async {
         let (source, source_reads) = Counted::open(1).await;
         let (target, target_reads) = Counted::open(2).await;
-        source.pull(&HONEST.ada.replica, PullOptions::new()).await.unwrap();
-        target.pull(&source, PullOptions::new()).await.unwrap();
+        source.pull(&HONEST.ada.replica, by_thousands()).await.unwrap();
+        target.pull(&source, by_thousands()).await.unwrap();
         target.create("note", Properties::new()).await.unwrap();
         [&source_reads, &target_reads].iter().for_each(|reads| reads.forget());
-        assert_eq!(target.pull(&source, PullOptions::new()).await.unwrap().integrated, 0);
+        assert_eq!(target.pull(&source, by_thousands()).await.unwrap().integrated, 0);
         for reads in [source_reads, target_reads] {
             assert_eq!(reads.log.load(Ordering::Relaxed), 0);
             assert_eq!(reads.histories.load(Ordering::Relaxed), 0);
@@ -798,14 +802,14 @@ fn a_pull_reads_no_more_of_the_log_of_the_source_than_is_new() {
     block_on(async {
         let (source, reads) = Counted::open(1).await;
         let target = Peer::new(9).await;
-        source.pull(&HONEST.ada.replica, PullOptions::new()).await.unwrap();
-        target.pull(&source, PullOptions::new()).await.unwrap();
+        source.pull(&HONEST.ada.replica, by_thousands()).await.unwrap();
+        target.pull(&source, by_thousands()).await.unwrap();
         for text in ["one", "two", "three"] {
             let note = Properties::try_from([("text", text)]).unwrap();
             source.create("note", note).await.unwrap();
         }
         reads.forget();
-        assert_eq!(target.pull(&source, PullOptions::new()).await.unwrap().integrated, 3);
+        assert_eq!(target.pull(&source, by_thousands()).await.unwrap().integrated, 3);
         assert_eq!(reads.entries.load(Ordering::Relaxed), 3);
     });
 }

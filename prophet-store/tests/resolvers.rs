@@ -471,7 +471,8 @@ fn it_is_asked_once_after_the_last_batch() {
         ada.set("closed").await;
         eve.put("owner", Some("eve".into())).await;
         let batches = Mutex::new(0);
-        let options = nobody_is_asked().progress(|_| *batches.lock().unwrap() += 1);
+        let options =
+            nobody_is_asked().batches_of(1_000).progress(|_| *batches.lock().unwrap() += 1);
         let report = pull_with(&eve, &ada, options).await;
         assert_eq!((*batches.lock().unwrap(), report.conflicts), (2, 0));
         assert_eq!(eve.status().await, shown("closed"));
@@ -544,7 +545,7 @@ fn what_was_written_here_during_the_pull_is_not_of_the_side_of_the_source() {
         many.await.unwrap();
         ada.at(2_000).set("fixed").await;
         // After the first batch, and later than what the second one brings.
-        let options = prefer(Side::Source).progress(|progress| {
+        let options = prefer(Side::Source).batches_of(1_000).progress(|progress| {
             if progress.done == 1_000 {
                 block_on(bob.at(9_000).set("mine"));
             }
