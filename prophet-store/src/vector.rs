@@ -112,16 +112,17 @@ impl VersionVector {
         Ok(())
     }
 
-    /// Notes a changeset that is known to follow something seen, be it a tip or what was one.
-    pub(crate) fn note(&mut self, header: &Header, digest: Digest) {
+    /// Notes a changeset that is known to follow something seen, be it a tip or what was one: what
+    /// [`advance`](Self::advance) does without looking.
+    pub fn note(&mut self, header: &Header, digest: Digest) {
         if let (Some(tips), Some(previous)) = (self.tips.get_mut(&header.origin), header.previous) {
             tips.retain(|tip| tip.digest != previous);
         }
         self.put(header.origin, Tip { sequence: header.sequence, digest });
     }
 
-    /// Puts in a tip of an origin.
-    pub(crate) fn put(&mut self, origin: ReplicaId, tip: Tip) {
+    /// Puts in a tip of an origin, beside those that are there.
+    pub fn put(&mut self, origin: ReplicaId, tip: Tip) {
         let tips = self.tips.entry(origin).or_default();
         if let Err(place) = tips.binary_search(&tip) {
             tips.insert(place, tip);

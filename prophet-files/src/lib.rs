@@ -1,0 +1,5 @@
+//! Replicas as files that people can read.
+
+mod json;
+pub mod line;
+pub mod manifest;

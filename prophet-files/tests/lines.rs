@@ -1,0 +1,91 @@
+//! Lines come back as they were written.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use futures_lite::StreamExt as _;
+use futures_lite::future::block_on;
+use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, LineWriter, Start};
+use prophet_store::{
+    Direction, Head, Identity, LogEntry, MemoryStore, MetadataKey, Properties, PullOptions,
+    Real, Replica, Side, Value,
+};
+
+/// The log of a replica to which everything that a log can say has happened.
+async fn log() -> (Identity, Vec<LogEntry>) {
+    let identity = Identity::new_database().unwrap();
+    let ada = Replica::open(MemoryStore::new(identity)).await.unwrap();
+    let other = Identity::new_replica(identity.database).unwrap();
+    let bob = Replica::open(MemoryStore::new(other)).await.unwrap();
+    let properties = Properties::new()
+        .with("title", "quotes \" and \\ and \u{2028} and 😀")
+        .unwrap()
+        .with("$odd", Value::List(vec![0.into(), (-1).into()]))
+        .unwrap()
+        .with("real", Value::Real(Real::new(1.0).unwrap()))
+        .unwrap();
+    let bug = ada.create("bug/with/slashes", properties).await.unwrap();
+    let gone = ada.create("bug", Properties::new()).await.unwrap();
+    bob.pull(&ada, PullOptions::new()).await.unwrap();
+    for (replica, title) in [(&ada, "one"), (&bob, "two")] {
+        replica.update(&bug, Properties::try_from([("title", title)]).unwrap()).await.unwrap();
+    }
+    ada.delete(&gone).await.unwrap();
+    bob.update(&gone, Properties::try_from([("title", "no")]).unwrap()).await.unwrap();
+    ada.pull(&bob, PullOptions::new().prefer(Side::Source)).await.unwrap();
+    let undone = ada.update(&bug, Properties::try_from([("x", 1)]).unwrap()).await.unwrap();
+    let _ = undone;
+    let log: Vec<_> = ada.log(None, Direction::Forward).map(Result::unwrap).collect().await;
+    (identity, log)
+}
+
+#[test]
+fn lines_come_back_as_they_were_written() {
+    let (identity, log) = block_on(log());
+    assert!(log.iter().any(|entry| !entry.nullify.is_empty()));
+    assert!(log.iter().any(|entry| entry.settle.iter().any(|settled| settled.rule.is_some())));
+    assert!(log.iter().any(|entry| !entry.changeset.payload().votes().is_empty()));
+    let mut lines = vec![Line::Start(Start { identity, segment: 7, base: Head::EMPTY })];
+    // Enough of them for several frames.
+    for _ in 0..50 {
+        lines.extend(log.iter().cloned().map(Line::Entry));
+        let mut end = CommitEnd::at(Head::EMPTY);
+        let key = |name: &str| MetadataKey::new(name).unwrap();
+        end.metadata = vec![
+            (key("a\"b"), Some(b"text".to_vec())),
+            (key("b"), Some(vec![0xff, 0])),
+            (key("c"), None),
+        ];
+        lines.push(Line::Commit(end));
+    }
+    lines.push(Line::Sealed(Head::EMPTY));
+    let mut writer = LineWriter::new(identity.database);
+    let (mut text, mut begun) = (Vec::new(), Vec::new());
+    for line in &lines {
+        begun.push(writer.write(line, &mut text));
+    }
+    assert!(begun.iter().filter(|begins| **begins).count() > 3);
+    let mut reader = LineReader::new(identity.database);
+    let read: Vec<_> = text
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| reader.read(line).unwrap())
+        .collect();
+    for ((read, line), begins) in read.iter().zip(&lines).zip(begun) {
+        assert_eq!((read.0, &read.1), (begins, line));
+    }
+    assert_eq!(read.len(), lines.len());
+}
+
+#[test]
+fn a_line_with_any_byte_changed_is_refused() {
+    let (identity, log) = block_on(log());
+    let mut writer = LineWriter::new(identity.database);
+    let mut text = Vec::new();
+    writer.write(&Line::Entry(log[0].clone()), &mut text);
+    for at in 0..text.len() {
+        let mut changed = text.clone();
+        changed[at] ^= 1;
+        let mut reader = LineReader::new(identity.database);
+        assert!(matches!(reader.read(&changed), Err(BadLine::Damaged { .. })), "byte {at}");
+        assert!(reader.read(&text[..at]).is_err());
+    }
+}
