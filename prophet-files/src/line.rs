@@ -134,6 +134,23 @@ impl Frame {
     }
 }
 
+/// The frames of a text of whole lines that begins where a frame begins.
+pub fn frames(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut len = 0;
+        for line in rest.split_inclusive(|byte| *byte == b'\n') {
+            if len > 0 && (len as u64 >= FRAME_BYTES || json::is_start(line)) {
+                break;
+            }
+            len += line.len();
+        }
+        let (frame, after) = rest.split_at_checked(len)?;
+        rest = after;
+        (len > 0).then_some(frame)
+    })
+}
+
 /// Writes lines of one database's log, one after another.
 #[derive(Debug, Clone)]
 pub struct LineWriter {
@@ -192,7 +209,12 @@ pub struct LineReader {
 impl LineReader {
     /// Begins where a frame begins.
     pub fn new(database: DatabaseId) -> Self {
-        Self { database, frame: Frame::new() }
+        Self::after(database, Frame::new())
+    }
+
+    /// Goes on after the lines that led to `frame`.
+    pub const fn after(database: DatabaseId, frame: Frame) -> Self {
+        Self { database, frame }
     }
 
     /// Reads a line with the line feed at its end. Whether it begins a frame, and what it says.

@@ -1,0 +1,219 @@
+//! Finding out what a directory holds: segments, tables, and what of it has to be made anew.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use futures_lite::future::block_on;
+use prophet_files::line::{Line, LineReader, Start};
+use prophet_files::manifest::Manifest;
+use prophet_store::{Head, Identity, StoreError};
+use prophet_tables::Table;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{self, bad_line, io};
+use crate::index::SEALED;
+use crate::layout::{INDEX, LOG, SegmentName, open_segment, parse_segment, parse_table};
+use crate::seal;
+use crate::state::{Sealed, State};
+use crate::tail::{Rest, Tail};
+use crate::view::{FileAt, Index, IndexTable, Layer, View};
+
+/// What of a directory is to be looked at.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// In words that a person recognises.
+    pub(crate) name: Arc<str>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) identity: Identity,
+}
+
+impl Place {
+    pub(crate) fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError {
+        io(&self.name, action)
+    }
+
+    fn corrupt(&self, file: &str, what: impl Into<String>) -> StoreError {
+        StoreError::corrupt(format!("{}/{file}", self.name), what)
+    }
+
+    /// The segments of the log, in order.
+    pub(crate) fn segments(&self) -> Result<Segments, StoreError> {
+        let files = self.disk.list(LOG).map_err(self.io("listing the log"))?;
+        let mut found: BTreeMap<u64, Vec<SegmentName>> = BTreeMap::new();
+        for segment in files.iter().filter_map(|file| parse_segment(file)) {
+            found.entry(segment.number).or_default().push(segment);
+        }
+        let mut segments = Segments::default();
+        let last = found.keys().next_back().copied().unwrap_or(0);
+        for (expected, (number, names)) in (1..).zip(found) {
+            if number != expected {
+                let name = open_segment(expected);
+                return Err(self.corrupt(&name, "this segment of the log is missing"));
+            }
+            let sealed = names.iter().find(|name| name.sealed);
+            match sealed {
+                // The open file that it was made from may still be there.
+                Some(sealed) => {
+                    segments.sealed.push(sealed.name.clone());
+                    let leftovers = names.iter().filter(|name| *name != sealed);
+                    segments.leftovers.extend(leftovers.map(|name| name.name.clone()));
+                }
+                None if number == last => segments.open = Some(number),
+                None => {
+                    let name = open_segment(number);
+                    return Err(self.corrupt(&name, "it is not sealed, and another one follows"));
+                }
+            }
+        }
+        Ok(segments)
+    }
+
+    /// The first line of a segment that is not compressed.
+    pub(crate) fn begin_tail(&self, number: u64) -> Result<Tail, StoreError> {
+        let name = open_segment(number);
+        let file = self.disk.open(&name).map_err(self.io("opening the log"))?;
+        let (start, len, lines) = self.first_line(&name, &*file)?;
+        if start.segment != number || start.identity != self.identity {
+            return Err(self.corrupt(&name, "it is a segment of another log"));
+        }
+        Ok(Tail::begin(&name, file, start, len, lines))
+    }
+
+    fn first_line(
+        &self,
+        name: &str,
+        file: &dyn DiskFile,
+    ) -> Result<(Start, u64, LineReader), StoreError> {
+        const LONGEST: u64 = 1_024;
+        let failed = self.io("reading the log");
+        let len = file.len().map_err(&failed)?.min(LONGEST);
+        let bytes = file.read_at(0, len as usize).map_err(&failed)?;
+        let mut lines = LineReader::new(self.identity.database);
+        let line = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        match lines.read(line).map_err(|error| bad_line(&self.name, name, 0, error))? {
+            (_, Line::Start(start)) => Ok((start, line.len() as u64, lines)),
+            _ => Err(self.corrupt(name, "it does not begin as a segment does")),
+        }
+    }
+
+    /// The tables that together are of all segments from the first on, as far as there are any,
+    /// and what they are of. Tables of segments that are not there are not looked at.
+    pub(crate) fn index(&self, segments: &[String]) -> Result<(Index, Sealed), StoreError> {
+        let files = match self.disk.list(INDEX) {
+            Ok(files) => files,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(self.io("listing the index")(error)),
+        };
+        let mut ranges: Vec<_> = files.iter().filter_map(|file| parse_table(file)).collect();
+        ranges.sort_unstable();
+        let (mut index, mut sealed) = (Index::new(), Sealed::NOTHING);
+        let mut covered = 0;
+        loop {
+            // The widest of those that go on where the last one ends.
+            let next = ranges.iter().filter(|(first, _)| *first == covered + 1);
+            let mut next: Vec<_> = next.filter(|(_, last)| *last <= segments.len() as u64).collect();
+            next.sort_unstable_by_key(|(_, last)| std::cmp::Reverse(*last));
+            let Some((table, holds)) =
+                next.into_iter().find_map(|(first, last)| self.table(*first, *last, segments))
+            else {
+                break;
+            };
+            covered = table.last;
+            sealed = holds;
+            index.tables.insert(0, table);
+        }
+        Ok((index, sealed))
+    }
+
+    /// A table, unless it is damaged or not of these segments: then it is made anew.
+    fn table(&self, first: u64, last: u64, segments: &[String]) -> Option<(IndexTable, Sealed)> {
+        let table = self.open_table(first, last).ok()?;
+        let index = Index { tables: vec![table], ..Index::new() };
+        let manifest = View::new(&self.name, None, &index).get(SEALED).ok()??;
+        let manifest = Manifest::decode(&manifest).ok()?;
+        let names = manifest.segments.iter().map(|segment| &segment.name);
+        let fits = manifest.identity == self.identity
+            && manifest.segments.len() as u64 == last
+            && names.zip(segments).all(|(named, found)| named == found);
+        let table = index.tables.into_iter().next()?;
+        fits.then(|| (table, Sealed::from(manifest)))
+    }
+
+    pub(crate) fn open_table(&self, first: u64, last: u64) -> Result<IndexTable, StoreError> {
+        let name = crate::layout::table(first, last);
+        let failed = self.io("opening an index");
+        let file = self.disk.open(&name).map_err(&failed)?;
+        let len = file.len().map_err(&failed)?;
+        let place = format!("{}/{name}", self.name);
+        let table = block_on(Table::open(FileAt(file), len, place));
+        Ok(IndexTable { first, last, table: Arc::new(table.map_err(error::table(&self.name))?) })
+    }
+
+    /// The replica as it is now, as [`load`](Self::load) finds it, while others go on writing: what
+    /// looks wrong because files came and went meanwhile looks right the next time.
+    pub(crate) fn load_beside_writers(&self) -> Result<(State, Rest), StoreError> {
+        const TRIES: usize = 10;
+        let mut tries = 1;
+        loop {
+            match self.load(false) {
+                Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) if tries < TRIES => {
+                    std::thread::yield_now();
+                    tries += 1;
+                }
+                loaded => return loaded,
+            }
+        }
+    }
+
+    /// The replica as it is now. Whether it ends with an append that was cut off.
+    ///
+    /// Sealed segments that the index lacks are gone through; what is made of them is kept with
+    /// `keep`, for which one has to hold the lock.
+    pub(crate) fn load(&self, keep: bool) -> Result<(State, Rest), StoreError> {
+        let segments = self.segments()?;
+        let (index, sealed) = self.index(&segments.sealed)?;
+        let mut state = State {
+            place: Arc::clone(&self.name),
+            identity: self.identity,
+            head: sealed.head,
+            seen: sealed.seen.clone(),
+            recent: Layer::new(),
+            index,
+            sealed,
+            tail: Tail::nowhere(self.identity.database, 1, Head::EMPTY),
+        };
+        let indexed = state.sealed.segments.len();
+        for name in segments.sealed.iter().skip(indexed) {
+            seal::replay(self, &mut state, name, keep)?;
+        }
+        let Some(number) = segments.open else {
+            let number = state.sealed.segments.len() as u64 + 1;
+            state.tail = Tail::nowhere(self.identity.database, number, state.head);
+            return Ok((state, Rest::Nothing));
+        };
+        let mut tail = self.begin_tail(number)?;
+        if tail.base != state.head {
+            return Err(self.corrupt(&tail.name, "it does not begin where the one before it ends"));
+        }
+        let (committed, rest) = tail.read_on(&self.name)?;
+        // What others appended counts once it is durable.
+        if !committed.is_empty() || rest == Rest::Torn {
+            tail.file.sync().map_err(self.io("syncing the log"))?;
+        }
+        state.tail = tail;
+        state.replay(committed)?;
+        Ok((state, rest))
+    }
+}
+
+/// The files of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    /// The names of the sealed ones, from the first on.
+    pub(crate) sealed: Vec<String>,
+    /// The number of the open one, if it is there.
+    pub(crate) open: Option<u64>,
+    /// Open ones that were sealed, and not removed.
+    pub(crate) leftovers: Vec<String>,
+}

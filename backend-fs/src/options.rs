@@ -1,0 +1,258 @@
+//! Creating and opening.
+
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use prophet_store::{Access, Capabilities, Durability, Facts, Head, Identity, Sharing, StoreError};
+use serde_json::{Value, json};
+
+use crate::disk::{Disk, SystemDisk};
+use crate::error::io;
+use crate::layout::{FORMAT, IDENTITY, INDEX, LOCK, LOG, RECORDS, UNFINISHED};
+use crate::load::Place;
+use crate::seal;
+use crate::seal::put_file;
+use crate::shared::Shared;
+use crate::state::{Sealed, State};
+use crate::store::FsStore;
+use crate::tail::Tail;
+use crate::view::{Index, Layer};
+use crate::writer::Writer;
+
+/// A segment is sealed once it has so many bytes.
+const SEGMENT_BYTES: u64 = 2 << 20;
+
+/// How to open a replica in a directory.
+#[derive(Debug, Clone)]
+pub struct FsOptions {
+    read_only: bool,
+    segment_bytes: u64,
+    views: bool,
+}
+
+impl Default for FsOptions {
+    fn default() -> Self {
+        Self { read_only: false, segment_bytes: SEGMENT_BYTES, views: true }
+    }
+}
+
+impl FsOptions {
+    /// For reading and writing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens for reading only: nothing in the directory is touched.
+    #[must_use]
+    pub const fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Begins another file of the log when the last one has so many bytes; 2 MiB unless this is
+    /// said.
+    ///
+    /// A longer one takes longer to open, and is larger until it is compressed; shorter ones make
+    /// more files, and who clones the replica over HTTP more requests.
+    #[must_use]
+    pub const fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// Whether the records are written as lines of JSON, for people, when the handle is closed;
+    /// they are unless this is said.
+    #[must_use]
+    pub const fn views(mut self, views: bool) -> Self {
+        self.views = views;
+        self
+    }
+
+    /// Creates the replica `identity` in a directory, which is made if it is not there, and opens
+    /// it for reading and writing.
+    ///
+    /// # Errors
+    /// `AlreadyExists` for a directory that has something in it. What the system says.
+    pub fn create(
+        &self,
+        path: impl AsRef<Path>,
+        identity: Identity,
+    ) -> Result<FsStore, StoreError> {
+        let path = path.as_ref();
+        let disk = Arc::new(SystemDisk::new(path.to_owned(), true));
+        self.create_on(disk, path.display().to_string(), identity)
+    }
+
+    /// Opens the replica in a directory.
+    ///
+    /// # Errors
+    /// `NotFound`; `NotAReplica` for a directory with something else in it; `NewerFormat`;
+    /// `Corrupt`. What the system says.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<FsStore, StoreError> {
+        let path = path.as_ref();
+        let disk = Arc::new(SystemDisk::new(path.to_owned(), !self.read_only));
+        self.open_on(disk, path.display().to_string())
+    }
+
+    /// As [`create`](Self::create), on another kind of disk. `place` is for messages.
+    ///
+    /// # Errors
+    /// As for `create`.
+    pub fn create_on(
+        &self,
+        disk: Arc<dyn Disk>,
+        place: String,
+        identity: Identity,
+    ) -> Result<FsStore, StoreError> {
+        let place = Place { name: place.into(), disk, identity };
+        let failed = place.io("creating the replica");
+        let disk = &*place.disk;
+        disk.make_root().map_err(&failed)?;
+        // What is left of a creation that did not come to its end is gone over.
+        let ours = |name: &String| {
+            [LOCK, LOG, INDEX, RECORDS].contains(&name.as_str()) || name.ends_with(UNFINISHED)
+        };
+        if !disk.list("").map_err(&failed)?.iter().all(ours) {
+            return Err(StoreError::already_exists(&*place.name));
+        }
+        let lock = disk.create(LOCK).map_err(&failed)?;
+        lock.lock().map_err(&failed)?;
+        // Somebody else may have been at it.
+        if !disk.list("").map_err(&failed)?.iter().all(ours) {
+            return Err(StoreError::already_exists(&*place.name));
+        }
+        for directory in [LOG, INDEX, RECORDS] {
+            disk.make_directory(directory).map_err(&failed)?;
+        }
+        let mut state = State {
+            place: Arc::clone(&place.name),
+            identity,
+            head: Head::EMPTY,
+            seen: Sealed::NOTHING.seen,
+            sealed: Sealed::NOTHING,
+            recent: Layer::new(),
+            index: Index::new(),
+            tail: Tail::nowhere(identity.database, 1, Head::EMPTY),
+        };
+        seal::begin_segment(&place, &mut state)?;
+        disk.sync_names("").map_err(&failed)?;
+        let text = json!({
+            "prophet": "replica",
+            "format": FORMAT,
+            "database": identity.database.to_string(),
+            "replica": identity.replica.to_string(),
+        });
+        put_file(disk, "", IDENTITY, |out| writeln!(out, "{text}")).map_err(&failed)?;
+        lock.unlock().map_err(&failed)?;
+        seal::put_manifest(&place, &state).map_err(&failed)?;
+        self.start(place, state)
+    }
+
+    /// As [`open`](Self::open), on another kind of disk. `place` is for messages.
+    ///
+    /// # Errors
+    /// As for `open`.
+    pub fn open_on(&self, disk: Arc<dyn Disk>, place: String) -> Result<FsStore, StoreError> {
+        let name: Arc<str> = place.into();
+        let identity = identity(&*disk, &name)?;
+        let place = Place { name, disk, identity };
+        if self.read_only {
+            let (state, _) = place.load_beside_writers()?;
+            return self.start(place, state);
+        }
+        let lock = place.disk.open(LOCK).or_else(|_| place.disk.create(LOCK));
+        let lock = lock.map_err(place.io("opening the lock"))?;
+        lock.lock().map_err(place.io("taking the lock"))?;
+        let (state, _) = place.load(true)?;
+        clean(&place);
+        lock.unlock().map_err(place.io("giving the lock back"))?;
+        self.start(place, state)
+    }
+
+    fn start(&self, place: Place, state: State) -> Result<FsStore, StoreError> {
+        let facts = Facts {
+            identity: place.identity,
+            place: place.name.to_string(),
+            format: FORMAT,
+            capabilities: Capabilities {
+                access: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+                sharing: Sharing::Processes,
+                durability: Durability::PowerLoss,
+            },
+        };
+        let lock = match self.read_only {
+            true => None,
+            false => Some(place.disk.open(LOCK).map_err(place.io("opening the lock"))?),
+        };
+        let shared = Arc::new(Shared::new(place, state));
+        let writer = lock.map(|lock| {
+            Writer::start(Arc::clone(&shared), lock, self.segment_bytes, self.views)
+        });
+        Ok(FsStore::new(facts, shared, writer.transpose()?))
+    }
+}
+
+/// Which replica a directory has.
+fn identity(disk: &dyn Disk, place: &str) -> Result<Identity, StoreError> {
+    let failed = io(place, "opening the replica");
+    let file = match disk.open(IDENTITY) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(nothing_there(disk, place));
+        }
+        // The path is that of a file.
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(StoreError::not_a_replica(place, "it is a file, not a directory"));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    const LONGEST: u64 = 4_096;
+    let len = file.len().map_err(&failed)?.min(LONGEST);
+    let bytes = file.read_at(0, len as usize).map_err(&failed)?;
+    let not = |why: &str| StoreError::not_a_replica(place, format!("{IDENTITY} {why}"));
+    let value: Value = serde_json::from_slice(&bytes).map_err(|_| not("is not JSON"))?;
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    if text("prophet") != "replica" {
+        return Err(not("does not say that it is a replica"));
+    }
+    let format = value.get("format").and_then(Value::as_u64).unwrap_or(0);
+    if format > FORMAT {
+        return Err(StoreError::newer_format(place, format, FORMAT));
+    }
+    match (text("database").parse(), text("replica").parse()) {
+        (Ok(database), Ok(replica)) => Ok(Identity { database, replica }),
+        _ => Err(StoreError::corrupt(format!("{place}/{IDENTITY}"), "it does not name the replica")),
+    }
+}
+
+/// What to say of a directory without an identity.
+fn nothing_there(disk: &dyn Disk, place: &str) -> StoreError {
+    let unfinished = |name: &String| {
+        [LOCK, LOG, INDEX, RECORDS].contains(&name.as_str()) || name.ends_with(UNFINISHED)
+    };
+    match disk.list("") {
+        Ok(names) if names.iter().all(unfinished) => StoreError::not_found(place),
+        Ok(_) => StoreError::not_a_replica(place, format!("it is a directory without {IDENTITY}")),
+        Err(error) if error.kind() == ErrorKind::NotFound => StoreError::not_found(place),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            StoreError::not_a_replica(place, "it is a file, not a directory")
+        }
+        Err(error) => io(place, "opening the replica")(error),
+    }
+}
+
+/// Removes what was left by something that was interrupted; that failing does no harm.
+fn clean(place: &Place) {
+    let leftovers = place.segments().map(|segments| segments.leftovers).unwrap_or_default();
+    for directory in ["", LOG, INDEX, RECORDS] {
+        let Ok(names) = place.disk.list(directory) else { continue };
+        for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
+            let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
+            let _ = place.disk.remove(&path);
+        }
+    }
+    for name in leftovers {
+        let _ = place.disk.remove(&name);
+    }
+}

@@ -1,0 +1,124 @@
+//! What the readers and the writer of one handle share: the state, and who may bring it up to date.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use prophet_store::StoreError;
+
+use crate::load::Place;
+use crate::log::{Log, LogCache};
+use crate::state::State;
+use crate::tail::Rest;
+
+/// The state of one handle.
+pub(crate) struct Shared {
+    pub(crate) place: Place,
+    state: RwLock<State>,
+    cache: LogCache,
+    /// Held while the log is read on. What is in it says whether this handle is appending: then
+    /// nobody else is, and what is behind the end is no commit yet.
+    reading_on: Mutex<bool>,
+}
+
+impl Shared {
+    pub(crate) fn new(place: Place, state: State) -> Self {
+        Self {
+            place,
+            state: RwLock::new(state),
+            cache: LogCache::default(),
+            reading_on: Mutex::new(false),
+        }
+    }
+
+    /// The state as it was found last.
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state; only for whoever holds the lock of the place.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn reading_on(&self) -> MutexGuard<'_, bool> {
+        self.reading_on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads at the present head.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(Log<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        {
+            let appending = self.reading_on();
+            if !*appending {
+                self.read_on(false)?;
+            }
+        }
+        let state = self.state();
+        read(Log { state: &state, disk: &*self.place.disk, cache: &self.cache })
+    }
+
+    /// Reads what others appended, and says that this handle is going to append, until the
+    /// guard is dropped. Only for whoever holds the lock of the place. An append that was cut off
+    /// is taken away.
+    pub(crate) fn begin_append(&self) -> Result<Appending<'_>, StoreError> {
+        let mut appending = self.reading_on();
+        if self.read_on(true)? == Rest::Torn {
+            let state = self.state();
+            let failed = self.place.io("taking away an append that was cut off");
+            state.tail.file.truncate(state.tail.len).map_err(&failed)?;
+            state.tail.file.sync().map_err(&failed)?;
+        }
+        *appending = true;
+        Ok(Appending(self))
+    }
+
+    /// Reads on in the log. `keep` says whether the lock is held.
+    fn read_on(&self, keep: bool) -> Result<Rest, StoreError> {
+        let (end, len, sealed) = {
+            let state = self.state();
+            let failed = self.place.io("looking at the log");
+            (state.tail.file.len().map_err(failed)?, state.tail.len, state.tail.sealed)
+        };
+        if end <= len && !sealed {
+            return Ok(Rest::Nothing);
+        }
+        let mut rest = Rest::Nothing;
+        if !sealed {
+            rest = self.change(|state| {
+                let mut tail = state.tail.clone();
+                let (committed, rest) = tail.read_on(&self.place.name)?;
+                if !committed.is_empty() || tail.sealed {
+                    // It counts once it is durable.
+                    tail.file.sync().map_err(self.place.io("syncing the log"))?;
+                    state.tail = tail;
+                    state.replay(committed)?;
+                }
+                Ok::<_, StoreError>(rest)
+            })?;
+        }
+        if self.state().tail.sealed {
+            // There are others now, or will be.
+            let (loaded, torn) = match keep {
+                true => self.place.load(true)?,
+                false => self.place.load_beside_writers()?,
+            };
+            self.change(|state| {
+                if loaded.head.version >= state.head.version {
+                    *state = loaded;
+                }
+            });
+            return Ok(torn);
+        }
+        Ok(rest)
+    }
+}
+
+/// While this is there, the handle appends to the log.
+pub(crate) struct Appending<'a>(&'a Shared);
+
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        *self.0.reading_on() = false;
+    }
+}

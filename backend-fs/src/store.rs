@@ -1,0 +1,167 @@
+//! The store: the trait, put together from the parts.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use prophet_store::{
+    Authorship, Commit, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan, MetadataKey,
+    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan,
+    RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
+    Verification,
+};
+
+use crate::log::Log;
+use crate::options::FsOptions;
+use crate::shared::Shared;
+use crate::verify;
+use crate::writer::Writer;
+
+/// A [`ReplicaStore`] in a directory of files that people can read, which any number of handles in
+/// any number of programs may have open at once.
+///
+/// Reads run on the calling thread and never wait for another program. Commits run one after the
+/// other on a thread that belongs to the handle. Dropping the handle waits for the commits that
+/// were handed over, and so does [`close`](Self::close).
+pub struct FsStore {
+    facts: Facts,
+    shared: Arc<Shared>,
+    writer: Option<Writer>,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for FsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FsStore").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+impl FsStore {
+    /// Creates the replica `identity` in a directory, which is made if it is not there, and opens
+    /// it, with the default options.
+    ///
+    /// # Errors
+    /// Those of [`FsOptions::create`].
+    pub fn create(path: impl AsRef<Path>, identity: Identity) -> Result<Self, StoreError> {
+        FsOptions::new().create(path, identity)
+    }
+
+    /// Opens the replica in a directory for reading and writing, with the default options.
+    ///
+    /// # Errors
+    /// Those of [`FsOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        FsOptions::new().open(path)
+    }
+
+    pub(crate) const fn new(facts: Facts, shared: Arc<Shared>, writer: Option<Writer>) -> Self {
+        Self { facts, shared, writer, closed: AtomicBool::new(false) }
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(Log<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::closed(&self.facts.place));
+        }
+        self.shared.read(read)
+    }
+}
+
+#[async_trait]
+impl ReplicaStore for FsStore {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.read(|log| Ok(log.state.head))
+    }
+
+    async fn get_records(
+        &self,
+        keys: &[RecordKey],
+    ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
+        self.read(|log| log.records(keys))
+    }
+
+    async fn scan_records(
+        &self,
+        scan: &RecordScan,
+    ) -> Result<Page<RecordState, RecordKey>, StoreError> {
+        self.read(|log| log.scan_records(scan))
+    }
+
+    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
+        self.read(|log| log.scan_log(scan))
+    }
+
+    async fn scan_history(
+        &self,
+        scan: &HistoryScan,
+    ) -> Result<Page<LogEntry, Position>, StoreError> {
+        self.read(|log| log.scan_history(scan))
+    }
+
+    async fn scan_origin(
+        &self,
+        scan: &OriginScan,
+    ) -> Result<Page<Authorship, OriginCursor>, StoreError> {
+        self.read(|log| log.scan_origin(scan))
+    }
+
+    async fn find_changesets(
+        &self,
+        digests: &[Digest],
+    ) -> Result<Read<Vec<Option<Position>>>, StoreError> {
+        self.read(|log| log.find_changesets(digests))
+    }
+
+    async fn scan_resolutions(
+        &self,
+        scan: &ResolutionScan,
+    ) -> Result<Page<Resolution, ResolutionCursor>, StoreError> {
+        self.read(|log| log.scan_resolutions(scan))
+    }
+
+    async fn get_metadata(
+        &self,
+        keys: &[MetadataKey],
+    ) -> Result<Read<Vec<Option<Vec<u8>>>>, StoreError> {
+        self.read(|log| log.metadata(keys))
+    }
+
+    async fn scan_metadata(
+        &self,
+        scan: &MetadataScan,
+    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>, StoreError> {
+        self.read(|log| log.scan_metadata(scan))
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::closed(&self.facts.place));
+        }
+        match &self.writer {
+            Some(writer) => writer.commit(commit.clone()).await,
+            None => Err(StoreError::read_only(&self.facts.place)),
+        }
+    }
+
+    async fn verify(&self) -> Result<Verification, StoreError> {
+        self.read(|log| verify::verify(&log, &self.shared.place))
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Err(StoreError::closed(&self.facts.place));
+        }
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+        Ok(())
+    }
+}

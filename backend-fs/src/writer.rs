@@ -1,0 +1,326 @@
+//! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures_channel::oneshot;
+use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
+use prophet_store::{Commit, Head, StoreError};
+use prophet_tables::keys;
+
+use crate::disk::DiskFile;
+use crate::seal;
+use crate::shared::Shared;
+use crate::state::split;
+use crate::views;
+
+/// Readers who can only fetch files are told of commits this long after them.
+const MANIFEST_DELAY: Duration = Duration::from_secs(1);
+
+struct Job {
+    commit: Commit,
+    reply: oneshot::Sender<Result<Head, StoreError>>,
+}
+
+struct Running {
+    jobs: Sender<Job>,
+    ended: oneshot::Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+/// The thread that commits.
+pub(crate) struct Writer {
+    place: Arc<str>,
+    running: Mutex<Option<Running>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        lock: Arc<dyn DiskFile>,
+        segment_bytes: u64,
+        views: bool,
+    ) -> Result<Self, StoreError> {
+        let place = Arc::clone(&shared.place.name);
+        let failed = shared.place.io("starting a thread");
+        let (jobs, queue) = mpsc::channel();
+        let (end, ended) = oneshot::channel();
+        let mut worker =
+            Worker { shared, lock, segment_bytes, views, untold: None, stopped: false };
+        let thread = std::thread::Builder::new()
+            .name("prophet-fs".to_owned())
+            .spawn(move || {
+                worker.run(&queue);
+                drop(worker);
+                let _ = end.send(());
+            })
+            .map_err(failed)?;
+        let running = Mutex::new(Some(Running { jobs, ended, thread }));
+        Ok(Self { place, running })
+    }
+
+    /// Has `commit` applied. Once this is polled, dropping it changes nothing about that.
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<Head, StoreError> {
+        let id = commit.id();
+        let (reply, answer) = oneshot::channel();
+        let job = Job { commit, reply };
+        let sent = match self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(running) => running.jobs.send(job).is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(StoreError::closed(&*self.place));
+        }
+        match answer.await {
+            Ok(result) => result,
+            // The thread ended in the middle of it.
+            Err(gone) => Err(StoreError::outcome_unknown(id, &*self.place, Some(gone.into()))),
+        }
+    }
+
+    fn stop(&self) -> Option<Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Waits until everything queued was done.
+    pub(crate) async fn close(&self) {
+        if let Some(Running { jobs, ended, thread }) = self.stop() {
+            drop(jobs);
+            let _ = ended.await;
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(Running { jobs, thread, .. }) = self.stop() {
+            drop(jobs);
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    lock: Arc<dyn DiskFile>,
+    segment_bytes: u64,
+    views: bool,
+    /// Since when readers who can only fetch files do not know everything.
+    untold: Option<Instant>,
+    /// Nothing is known any more of what is durable.
+    stopped: bool,
+}
+
+impl Worker {
+    fn run(&mut self, queue: &Receiver<Job>) {
+        loop {
+            let job = match self.untold {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(since) => {
+                    queue.recv_timeout(MANIFEST_DELAY.saturating_sub(since.elapsed()))
+                }
+            };
+            match job {
+                Ok(Job { commit, reply }) => {
+                    let head = self.commit(&commit);
+                    if head.is_ok() {
+                        self.untold.get_or_insert_with(Instant::now);
+                    }
+                    // Who asked may have gone away.
+                    let _ = reply.send(head);
+                    self.seal_if_long();
+                }
+                Err(RecvTimeoutError::Timeout) => self.tell(false),
+                Err(RecvTimeoutError::Disconnected) => {
+                    if self.untold.is_some() {
+                        self.tell(self.views);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes what others read without this library. It is derived, and made anew next time if it
+    /// fails.
+    fn tell(&mut self, views: bool) {
+        self.untold = None;
+        if self.stopped {
+            return;
+        }
+        let _ = self.locked(|worker| {
+            let _appending = worker.shared.begin_append()?;
+            let place = &worker.shared.place;
+            let state = worker.shared.state();
+            seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))?;
+            if views { views::write(place, &state) } else { Ok(()) }
+        });
+    }
+
+    fn locked<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let lock = Arc::clone(&self.lock);
+        lock.lock().map_err(self.shared.place.io("taking the lock"))?;
+        let acted = act(self);
+        // Failing that, it is given back when the handle is closed.
+        let _ = lock.unlock();
+        acted
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<Head, StoreError> {
+        if self.stopped {
+            return Err(StoreError::closed(&*self.shared.place.name));
+        }
+        self.locked(|worker| worker.append(commit))
+    }
+
+    fn append(&mut self, commit: &Commit) -> Result<Head, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let _appending = shared.begin_append()?;
+        if shared.state().tail.sealed {
+            self.go_on()?;
+        }
+        if let Some(applied) = judge(&shared, commit)? {
+            return Ok(applied);
+        }
+        let (of_entries, others) = split(commit.entries(), commit.records());
+        let state = shared.state();
+        let derived: BTreeMap<_, _> = commit
+            .entries()
+            .iter()
+            .flat_map(|entry| prophet_store::Resolution::of(&entry.changeset))
+            .map(|resolution| ((resolution.conflict(), resolution.changeset), resolution))
+            .collect();
+        let resolutions = commit.resolutions().iter().filter(|resolution| {
+            derived.get(&(resolution.conflict(), resolution.changeset)) != Some(resolution)
+        });
+        let end = CommitEnd {
+            head: commit.head(),
+            metadata: commit.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            records: others,
+            resolutions: resolutions.cloned().collect(),
+        };
+        let database = shared.place.identity.database;
+        let mut tail = state.tail.clone();
+        let mut lines = LineWriter::after(database, tail.lines.frame().clone());
+        let mut text = Vec::new();
+        let mut put = |line: Line| {
+            let at = tail.len + text.len() as u64;
+            let begins = lines.write(&line, &mut text);
+            tail.frames.note(begins, at, &line);
+        };
+        commit.entries().iter().for_each(|entry| put(Line::Entry(entry.clone())));
+        put(Line::Commit(end.clone()));
+        let place = &shared.place;
+        if let Err(error) = tail.file.write_at(tail.len, &text) {
+            if tail.file.truncate(tail.len).is_err() {
+                self.stopped = true;
+            }
+            // Without its end it never was a commit.
+            return Err(place.io("appending to the log")(error));
+        }
+        if let Err(error) = tail.file.sync() {
+            self.stopped = true;
+            let id = commit.id();
+            return Err(StoreError::outcome_unknown(id, &*place.name, Some(error.into())));
+        }
+        tail.len += text.len() as u64;
+        tail.head = commit.head();
+        tail.lines = LineReader::after(database, lines.frame().clone());
+        drop(state);
+        shared.change(|state| {
+            state.tail = tail;
+            state.apply(commit.entries(), &end, of_entries);
+        });
+        Ok(commit.head())
+    }
+
+    /// Goes on in a new segment where the last one is sealed.
+    fn go_on(&mut self) -> Result<(), StoreError> {
+        let mut state = self.shared.state().clone();
+        if state.tail.name.is_empty() {
+            seal::begin_segment(&self.shared.place, &mut state)?;
+        } else {
+            seal::seal(&self.shared.place, &mut state)?;
+        }
+        self.shared.change(|shared| *shared = state);
+        Ok(())
+    }
+
+    /// Seals the open segment if it is long. What fails is done again after the next commit.
+    fn seal_if_long(&mut self) {
+        if self.stopped || self.shared.state().tail.len < self.segment_bytes {
+            return;
+        }
+        let sealed = self.locked(|worker| {
+            let _appending = worker.shared.begin_append()?;
+            let mut tail = worker.shared.state().tail.clone();
+            if tail.len < worker.segment_bytes {
+                return Ok(());
+            }
+            if !tail.sealed {
+                let database = worker.shared.place.identity.database;
+                let failed = worker.shared.place.io("sealing a segment of the log");
+                let mut text = Vec::new();
+                LineWriter::after(database, tail.lines.frame().clone())
+                    .write(&Line::Sealed(tail.head), &mut text);
+                let written = tail.file.write_at(tail.len, &text).and_then(|()| tail.file.sync());
+                if let Err(error) = written {
+                    // Nothing follows it, so it may stay or go.
+                    let cut = tail.file.truncate(tail.len).and_then(|()| tail.file.sync());
+                    worker.stopped |= cut.is_err();
+                    return Err(failed(error));
+                }
+                tail.len += text.len() as u64;
+                tail.sealed = true;
+                worker.shared.change(|state| state.tail = tail);
+            }
+            worker.go_on()?;
+            let state = worker.shared.state();
+            let place = &worker.shared.place;
+            seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))
+        });
+        if sealed.is_ok() {
+            self.untold = None;
+        }
+    }
+}
+
+/// Judges a commit, before anything is written: the head it led to if it was applied earlier.
+fn judge(shared: &Shared, commit: &Commit) -> Result<Option<Head>, StoreError> {
+    let state = shared.state();
+    if commit.base() != state.head {
+        let version = commit.head().version;
+        let applied = match state.view().get(&keys::commit(version))? {
+            Some(id) => id == commit.id().as_bytes(),
+            None => {
+                let mut entries = commit.entries().iter();
+                !commit.entries().is_empty()
+                    && entries.try_fold(true, |all, entry| {
+                        let found = state.position_of(entry.changeset.digest())?;
+                        Ok::<_, StoreError>(all && found == Some(entry.position))
+                    })?
+            }
+        };
+        return match applied {
+            true => Ok(Some(commit.head())),
+            false => Err(StoreError::stale_base(commit.base(), state.head)),
+        };
+    }
+    commit.check_distinct()?;
+    for entry in commit.entries() {
+        let digest = entry.changeset.digest();
+        if state.has(entry.changeset.header(), digest)? {
+            return Err(StoreError::invalid_commit(format!(
+                "changeset {digest} is in the log already"
+            )));
+        }
+    }
+    Ok(None)
+}
