@@ -10,7 +10,11 @@ use crate::layout::FORMAT;
 
 /// Turns what the system says, while doing `action`, into an error of the store.
 pub(crate) fn io(place: &str, action: &str) -> impl Fn(io::Error) -> StoreError {
-    move |error| match error.kind() {
+    move |error| from_io(place, action, error)
+}
+
+pub(crate) fn from_io(place: &str, action: &str, error: io::Error) -> StoreError {
+    match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             StoreError::full(place, Some(error.into()))
         }
@@ -22,7 +26,7 @@ pub(crate) fn io(place: &str, action: &str) -> impl Fn(io::Error) -> StoreError 
 /// A bad line in a file.
 pub(crate) fn bad_line(place: &str, file: &str, offset: u64, error: BadLine) -> StoreError {
     match error {
-        BadLine::Newer { found } => StoreError::newer_format(place, found, FORMAT),
+        BadLine::Newer { found, .. } => StoreError::newer_format(place, found, FORMAT),
         damaged => StoreError::corrupt(format!("{place}/{file}, byte {offset}"), damaged.to_string()),
     }
 }

@@ -11,7 +11,7 @@ use prophet_store::{Head, Identity, StoreError};
 use prophet_tables::Table;
 
 use crate::disk::{Disk, DiskFile};
-use crate::error::{self, bad_line, io};
+use crate::error::{self, bad_line};
 use crate::index::SEALED;
 use crate::layout::{INDEX, LOG, SegmentName, open_segment, parse_segment, parse_table};
 use crate::seal;
@@ -29,8 +29,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError {
-        io(&self.name, action)
+    pub(crate) fn io(
+        &self,
+        action: &'static str,
+    ) -> impl Fn(std::io::Error) -> StoreError + use<> {
+        let name = Arc::clone(&self.name);
+        move |error| error::from_io(&name, action, error)
     }
 
     fn corrupt(&self, file: &str, what: impl Into<String>) -> StoreError {

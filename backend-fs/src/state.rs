@@ -102,7 +102,7 @@ impl State {
     pub(crate) fn apply<'s>(
         &mut self,
         entries: &[LogEntry],
-        end: &CommitEnd,
+        end: &'s CommitEnd,
         states: impl IntoIterator<Item = &'s RecordState>,
     ) {
         let mut put = |key: Vec<u8>, value: Option<Vec<u8>>| self.recent.insert(key, value);

@@ -128,12 +128,10 @@ impl Tail {
                 Err(_) if is_torn(&bytes) => break,
                 Err(error) => return Err(bad_line(place, &self.name, at, error)),
             };
-            let wrong = |what: &str| {
-                let file = format!("{place}/{}, byte {at}", self.name);
-                Err(StoreError::corrupt(file, what.to_owned()))
-            };
+            let file = |at: u64| format!("{place}/{}, before byte {at}", self.name);
             frames.note(begins, at, &line);
             at += text.len() as u64;
+            let wrong = |what: &str| Err(StoreError::corrupt(file(at), what.to_owned()));
             match line {
                 Line::Entry(entry) => {
                     let expected = head.position.get() + entries.len() as u64 + 1;

@@ -184,7 +184,7 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let _appending = shared.begin_append()?;
         if shared.state().tail.sealed {
-            self.go_on()?;
+            go_on(&shared)?;
         }
         if let Some(applied) = judge(&shared, commit)? {
             return Ok(applied);
@@ -241,26 +241,15 @@ impl Worker {
         Ok(commit.head())
     }
 
-    /// Goes on in a new segment where the last one is sealed.
-    fn go_on(&mut self) -> Result<(), StoreError> {
-        let mut state = self.shared.state().clone();
-        if state.tail.name.is_empty() {
-            seal::begin_segment(&self.shared.place, &mut state)?;
-        } else {
-            seal::seal(&self.shared.place, &mut state)?;
-        }
-        self.shared.change(|shared| *shared = state);
-        Ok(())
-    }
-
     /// Seals the open segment if it is long. What fails is done again after the next commit.
     fn seal_if_long(&mut self) {
         if self.stopped || self.shared.state().tail.len < self.segment_bytes {
             return;
         }
         let sealed = self.locked(|worker| {
-            let _appending = worker.shared.begin_append()?;
-            let mut tail = worker.shared.state().tail.clone();
+            let shared = Arc::clone(&worker.shared);
+            let _appending = shared.begin_append()?;
+            let mut tail = shared.state().tail.clone();
             if tail.len < worker.segment_bytes {
                 return Ok(());
             }
@@ -281,7 +270,7 @@ impl Worker {
                 tail.sealed = true;
                 worker.shared.change(|state| state.tail = tail);
             }
-            worker.go_on()?;
+            go_on(&shared)?;
             let state = worker.shared.state();
             let place = &worker.shared.place;
             seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))
@@ -290,6 +279,18 @@ impl Worker {
             self.untold = None;
         }
     }
+}
+
+/// Goes on in a new segment where the last one is sealed. Readers read on meanwhile.
+fn go_on(shared: &Shared) -> Result<(), StoreError> {
+    let mut state = shared.state().clone();
+    if state.tail.name.is_empty() {
+        seal::begin_segment(&shared.place, &mut state)?;
+    } else {
+        seal::seal(&shared.place, &mut state)?;
+    }
+    shared.change(|shared| *shared = state);
+    Ok(())
 }
 
 /// Judges a commit, before anything is written: the head it led to if it was applied earlier.

@@ -169,6 +169,11 @@ impl LineWriter {
         Self { database, frame }
     }
 
+    /// What is known from the lines written.
+    pub const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
     /// Appends a line to `out`. Whether it begins a frame.
     pub fn write(&mut self, line: &Line, out: &mut Vec<u8>) -> bool {
         if let Line::Start(_) = line {
