@@ -1,11 +1,13 @@
 //! Content comes back exactly.
 
 use prophet_store::{
-    Authored, Creator, Payload, RecordState, Register, ReplicaId, Timestamp, Value, Write,
+    Authored, Creator, Payload, PropertyChange, ReplicaId, Timestamp, Value,
 };
 
 use crate::failure::{Outcome, ensure_eq};
-use crate::fixtures::{World, awkward_names, every_kind, key, map, nested, origin, real};
+use crate::fixtures::{
+    World, awkward_names, every_kind, key, map, nested, origin, property_name, real,
+};
 use crate::suite::{Context, apply};
 
 /// Commits what was drafted, and reads it all before and after a reopen.
@@ -258,47 +260,28 @@ pub(crate) async fn deleted_records_keep_their_registers(context: &Context<'_>) 
     .await
 }
 
-/// One record whose registers hold every shape of live writes.
+/// One record whose registers hold every shape of live writes: of one value and of several, of
+/// absence alone, and of a value beside it.
 pub(crate) async fn registers_of_many_writes(context: &Context<'_>) -> Outcome {
-    let mut world = World::new();
-    let record = key("contested", 1);
-    world.draft().edit(&record, &[("title", Value::from("0"))]).finish();
-    let mut draft = world.draft();
-    for number in 1..=12 {
-        let value = Value::from(u32::from(number / 3));
-        let pairs = [("title", value.clone()), ("only there", value)];
-        draft = draft.meet(origin(number), &record, &pairs, &[], &[], &[]);
-    }
-    draft.finish();
-    let state = world.model.records[&record].clone();
-    let absent: Vec<_> = state
-        .existence_register()
-        .writes()
-        .iter()
-        .map(|it| Write::new(it.changeset, Timestamp::new(u64::MAX, u32::MAX), None))
-        .collect();
-    let mut properties = state.properties().clone();
-    properties.insert(crate::fixtures::property_name("absent"), Register::new(absent.clone()));
-    let (first, rest) = absent.split_first().expect("the record was written");
-    let mut mixed = rest.to_vec();
-    mixed.push(Write::new(first.changeset, first.rank, Some(Value::from("present"))));
-    properties.insert(crate::fixtures::property_name("mixed"), Register::new(mixed));
-    let existence = state.existence_register().clone();
-    let state = RecordState::from_registers(record.clone(), state.changed(), existence, properties)
-        .expect("the existence is a boolean");
-    world.model.records.insert(record.clone(), state);
-    let store = context.create()?;
-    let mut commit = prophet_store::Commit::new(World::new().commit_id(), store.head().await?);
-    for entry in &world.model.log {
-        commit = commit.with_entry(entry.clone())?;
-    }
-    for state in world.model.records.values() {
-        commit = commit.with_record(state.clone())?;
-    }
-    world.model.head = commit.head();
-    apply(&store, &commit).await?;
-    let came = store.get_records(std::slice::from_ref(&record)).await?.value;
-    ensure_eq!(V1, came, [world.model.records.get(&record).cloned()], "a contested record");
-    world.model.expect(&store).await?;
-    world.model.expect(&context.reopen(store)?).await
+    comes_back(context, |world| {
+        let record = key("contested", 1);
+        world.draft().edit(&record, &[("title", Value::from("0"))]).finish();
+        for number in 1..=12 {
+            let value = Value::from(u32::from(number / 3));
+            let pairs = [("title", value.clone()), ("only there", value)];
+            let mut change = world.change(&record, &pairs, false);
+            let present = (number == 1).then(|| Value::from("present"));
+            for (name, new) in [("absent", None), ("mixed", present)] {
+                change.properties.push(PropertyChange {
+                    name: property_name(name),
+                    old: None,
+                    new,
+                    rank: None,
+                    supersedes: Vec::new(),
+                });
+            }
+            world.draft().author(origin(number), Payload::Edit(vec![change])).finish();
+        }
+    })
+    .await
 }
