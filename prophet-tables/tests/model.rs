@@ -145,6 +145,17 @@ proptest! {
     }
 
     #[test]
+    fn ranges_have_what_they_say(range in range(), key in key(), cursor in key()) {
+        prop_assert_eq!(KeyRange::prefix(&cursor).contains(&key), key.starts_with(&cursor));
+        prop_assert!(KeyRange::all().contains(&key));
+        prop_assert!(!range.is_empty() || !range.contains(&key));
+        let forward = range.clone().after(&cursor, Direction::Forward);
+        prop_assert_eq!(forward.contains(&key), range.contains(&key) && key > cursor);
+        let backward = range.clone().after(&cursor, Direction::Backward);
+        prop_assert_eq!(backward.contains(&key), range.contains(&key) && key < cursor);
+    }
+
+    #[test]
     fn a_merge_stands_for_its_tables(
         contents in layers(),
         oldest in prop::collection::btree_map(key(), value(), 0..30),

@@ -55,6 +55,23 @@ fn small() -> Entries {
         .collect()
 }
 
+/// The worked example in `docs/format.md`.
+#[test]
+fn the_example_in_the_format() {
+    let entries = vec![
+        (b"mpeers/home".to_vec(), Some(b"192.0.2.1".to_vec())),
+        (b"mpeers/work".to_vec(), None),
+    ];
+    let bytes = write(&entries);
+    let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(read(bytes).unwrap(), entries);
+    let format = include_str!("../../docs/format.md");
+    let (_, section) = format.split_once("### A table of two entries").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows: Vec<_> = rows.flat_map(str::split_whitespace).collect();
+    assert_eq!(rows, hex);
+}
+
 #[test]
 fn every_damaged_byte_is_noticed() {
     let entries = small();

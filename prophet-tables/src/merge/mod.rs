@@ -105,7 +105,8 @@ impl<'a, R: ReadAt> Layers<'a, R> {
     ///
     /// Of each key the newest version remains, if `keep` wants the key. Tombstones remain as well,
     /// since they hide what is in older layers, unless there are none: that is what `bottom`
-    /// says. The cache is not used, as what is merged is seldom read again.
+    /// says. A key that `keep` does not want leaves no tombstone: what older layers have of it shows
+    /// again. The cache is not used, as what is merged is seldom read again.
     ///
     /// # Errors
     /// If a table cannot be read, or the new one cannot be written.

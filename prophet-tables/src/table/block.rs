@@ -133,6 +133,8 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -179,5 +181,19 @@ mod tests {
         assert!(Block::decode(vec![0, 5, 0, 1]).is_err());
         assert!(Block::decode(vec![0, 1, 9, 1]).is_err());
         assert!(Block::decode(vec![0, 253, 255, 255, 255, 255, 255, 255, 255, 255, 0]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(
+            raw in prop::collection::vec(prop_oneof![3 => 0..4_u8, 1 => any::<u8>()], 0..60),
+        ) {
+            if let Ok(block) = Block::decode(raw) {
+                for number in 0..block.len() {
+                    prop_assert_eq!(block.find(block.key(number)), Some(number));
+                    let _ = block.value(number);
+                }
+            }
+        }
     }
 }

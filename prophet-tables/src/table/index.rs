@@ -123,3 +123,52 @@ fn key<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Fault> {
     }
     reader.raw(len)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn index() -> Vec<u8> {
+        let mut writer = IndexWriter::default();
+        writer.add(b"b", b"d", 10);
+        writer.add(b"e", b"e", 300);
+        writer.add(b"f", b"h", 5);
+        writer.bytes().to_vec()
+    }
+
+    #[test]
+    fn it_knows_which_block() {
+        let index = Index::decode(&index(), 315).unwrap();
+        assert_eq!(index.ends(), Some((&b"b"[..], &b"h"[..])));
+        for (key, block) in [("a", None), ("b", Some(0)), ("dd", Some(1)), ("i", None)] {
+            assert_eq!(index.find(key.as_bytes()), block, "{key}");
+        }
+        assert_eq!(index.place(2).map(|place| (place.offset, place.len)), Some((310, 5)));
+        // That the last block begins at "f" is not in the index.
+        for (prefix, blocks) in [("a", 0..0), ("c", 0..1), ("e", 1..3), ("", 0..3), ("i", 3..3)] {
+            assert_eq!(index.within(&KeyRange::prefix(prefix.as_bytes())), blocks, "{prefix}");
+        }
+        assert!(index.agrees(1, b"e", b"e") && !index.agrees(1, b"d", b"e"));
+        assert!(!index.agrees(0, b"a", b"d") && !index.agrees(2, b"f", b"g"));
+    }
+
+    #[test]
+    fn lengths_have_to_fit() {
+        assert!(Index::decode(&index(), 314).is_err());
+        assert!(Index::decode(&[], 1).is_err());
+        assert!(Index::decode(&[], 0).is_ok());
+        assert!(Index::decode(&[0], 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(
+            raw in prop::collection::vec(prop_oneof![3 => 0..4_u8, 1 => any::<u8>()], 0..60),
+            blocks in 0..20_u64,
+        ) {
+            let _ = Index::decode(&raw, blocks);
+        }
+    }
+}

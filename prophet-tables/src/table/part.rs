@@ -1,8 +1,9 @@
 //! A part of a table, compressed and with its checksum: a block, the index, the filter.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::error::Fault;
 use super::wire::Reader;
@@ -78,8 +79,18 @@ pub(crate) fn unpack(part: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 fn decompress(stored: &[u8], length: usize) -> io::Result<Vec<u8>> {
+    // Making one takes as long as unpacking a block with it.
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
     if length <= AT_ONCE {
-        return zstd::bulk::decompress(stored, length);
+        return DECOMPRESSOR.with_borrow_mut(|kept| {
+            let decompressor = match kept {
+                Some(decompressor) => decompressor,
+                None => kept.insert(Decompressor::new()?),
+            };
+            decompressor.decompress(stored, length)
+        });
     }
     // The length is not believed before the bytes are there.
     let mut raw = Vec::new();
