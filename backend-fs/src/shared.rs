@@ -54,8 +54,12 @@ impl Shared {
                 self.read_on(false)?;
             }
         }
-        let state = self.state();
-        read(Log { state: &state, disk: &*self.place.disk, cache: &self.cache })
+        self.on(&self.state(), read)
+    }
+
+    /// Reads at the head of `state`.
+    pub(crate) fn on<T>(&self, state: &State, read: impl FnOnce(Log<'_>) -> T) -> T {
+        read(Log { state, disk: &*self.place.disk, cache: &self.cache })
     }
 
     /// Reads what others appended, and says that this handle is going to append, until the

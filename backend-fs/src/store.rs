@@ -152,7 +152,9 @@ impl ReplicaStore for FsStore {
     }
 
     async fn verify(&self) -> Result<Verification, StoreError> {
-        self.read(|log| verify::verify(&log, &self.shared.place))
+        // On a copy, for writers would have to wait for as long as it takes.
+        let state = self.read(|log| Ok(log.state.clone()))?;
+        self.shared.on(&state, |log| verify::verify(&log, &self.shared.place))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader};
 use prophet_store::{
-    Digest, Direction, Head, LogEntry, MetadataKey, MetadataScan, Page, PageLimit, RecordScan,
+    Direction, Head, LogEntry, MetadataKey, MetadataScan, Page, PageLimit, RecordScan,
     Resolution, ResolutionScan, StoreError, Verification, codec,
 };
 use prophet_tables::{KeyRange, keys};
@@ -178,7 +178,7 @@ impl Check<'_> {
             || next::<(MetadataKey, Vec<u8>), _>(log.scan_metadata(&scan), &mut scan.after),
             |check, found| check.found.metadata += found.len() as u64,
         )?;
-        let touched = self.count(KeyRange::prefix(&keys::history_prefix()))?;
+        let touched = self.count(keys::histories())?;
         let changesets = self.count(keys::changesets())?;
         let (touches, entries) = (self.touches, self.found.entries);
         if (touched, changesets) != (touches, entries) && self.found.problems.is_empty() {

@@ -81,6 +81,11 @@ pub fn history_of(record: &RecordKey) -> KeyRange {
     KeyRange::prefix(&record_in(HISTORY, record))
 }
 
+/// All log entries that touch any record.
+pub fn histories() -> KeyRange {
+    KeyRange::prefix(&[HISTORY])
+}
+
 /// The key of a changeset by its author; ordered by origin, sequence and digest.
 pub fn origin(origin: ReplicaId, sequence: Sequence, digest: Digest) -> Vec<u8> {
     let sequence = sequence.get().to_be_bytes();
