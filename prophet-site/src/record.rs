@@ -79,7 +79,11 @@ fn properties(state: &RecordState, view: &mut View) -> Markup {
         } @else {
             table {
                 thead {
-                    tr { th scope="col" { "Name" } th scope="col" { "Value" } th scope="col" { "Kind" } }
+                    tr {
+                        th.name scope="col" { "Name" }
+                        th scope="col" { "Value" }
+                        th.narrow scope="col" { "Kind" }
+                    }
                 }
                 tbody {
                     @for (name, value) in &visible {

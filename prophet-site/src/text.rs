@@ -29,15 +29,42 @@ pub(crate) fn clean(text: &str) -> String {
     clean
 }
 
-/// `text` as one line, for where no markup can keep its direction apart from that of what follows.
+/// `text` as one line that cannot be told to run the other way: a name must not look like another
+/// one, and in a title no markup keeps what follows apart.
 pub(crate) fn plain(text: &str) -> String {
     let line = |c| match c {
         '\t' | '\n' | '\u{2028}' | '\u{2029}' => ' ',
-        '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' => REPLACEMENT,
-        '\u{2066}'..='\u{2069}' => REPLACEMENT,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => REPLACEMENT,
         c => c,
     };
     clean(text).chars().map(line).collect()
+}
+
+/// `text` with its directions kept, and kept to itself. An isolate that it leaves open would be
+/// closed by the end of the element around it, which then would stay open in its place, so each
+/// line closes what it opens, and nothing else.
+pub(crate) fn isolated(text: &str) -> String {
+    let (mut isolated, mut open) = (String::with_capacity(text.len()), 0_usize);
+    for c in clean(text).chars() {
+        match c {
+            '\u{2066}'..='\u{2068}' => open += 1,
+            '\n' | '\u{2029}' => close(&mut isolated, &mut open),
+            '\u{2069}' if open == 0 => {
+                isolated.push(REPLACEMENT);
+                continue;
+            }
+            '\u{2069}' => open -= 1,
+            _ => {}
+        }
+        isolated.push(c);
+    }
+    close(&mut isolated, &mut open);
+    isolated
+}
+
+fn close(text: &mut String, open: &mut usize) {
+    text.extend(std::iter::repeat_n('\u{2069}', *open));
+    *open = 0;
 }
 
 /// A name as it is shown: cut, and spelled out if nothing of it could be seen.
@@ -46,8 +73,8 @@ pub(crate) fn name(text: &str) -> String {
         return cut(text, 64).escape_unicode().to_string();
     }
     match cut(text, 300) {
-        short if short.len() < text.len() => format!("{}…", clean(short)),
-        _ => clean(text),
+        short if short.len() < text.len() => format!("{}…", plain(short)),
+        _ => plain(text),
     }
 }
 
@@ -127,6 +154,17 @@ mod tests {
         );
         assert_eq!(clean("a\r\nb\rc\n\r"), "a\nb\nc\n\n");
         assert_eq!(plain("a\u{202e}b\nc"), "a\u{fffd}b c");
+    }
+
+    #[test]
+    fn no_text_turns_what_is_around_it() {
+        assert_eq!(isolated("a\u{2069}b"), "a\u{fffd}b");
+        assert_eq!(isolated("\u{2067}a\u{2069}b"), "\u{2067}a\u{2069}b");
+        assert_eq!(
+            isolated("\u{2066}\u{2067}a\r\nb\u{202e}"),
+            "\u{2066}\u{2067}a\u{2069}\u{2069}\nb\u{202e}"
+        );
+        assert_eq!(name("\u{202e}a\u{200f}"), "\u{fffd}a\u{200f}");
     }
 
     #[test]

@@ -79,7 +79,11 @@ impl TypePage {
                     @if number > 1 || !is_last { ", page " (number) }
                 }
                 thead {
-                    tr { th scope="col" { "Record" } th scope="col" { "Id" } th scope="col" { "State" } }
+                    tr {
+                        th.wide scope="col" { "Record" }
+                        th scope="col" { "Id" }
+                        th.narrow scope="col" { "State" }
+                    }
                 }
                 tbody { @for row in &rows { (row) } }
             }

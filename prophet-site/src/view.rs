@@ -155,7 +155,7 @@ fn cut_text(text: &str, left: &mut usize) -> Markup {
     let shown = text::cut(text, *left);
     *left = left.saturating_sub(shown.len());
     html! {
-        bdi { (text::clean(shown)) }
+        bdi { (text::isolated(shown)) }
         @if shown.len() < text.len() {
             " " span.note { "… (cut, " (text.len()) " bytes in all)" }
         }
