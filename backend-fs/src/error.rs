@@ -27,7 +27,9 @@ pub(crate) fn from_io(place: &str, action: &str, error: io::Error) -> StoreError
 pub(crate) fn bad_line(place: &str, file: &str, offset: u64, error: BadLine) -> StoreError {
     match error {
         BadLine::Newer { found, .. } => StoreError::newer_format(place, found, FORMAT),
-        damaged => StoreError::corrupt(format!("{place}/{file}, byte {offset}"), damaged.to_string()),
+        damaged => {
+            StoreError::corrupt(format!("{place}/{file}, byte {offset}"), damaged.to_string())
+        }
     }
 }
 
@@ -37,7 +39,9 @@ pub(crate) fn table(place: &str) -> impl Fn(TableError) -> StoreError {
         TableError::Io { source, .. } => StoreError::io(place, "reading an index", source),
         other => StoreError::corrupt(
             place,
-            format!("{other}; indexes are derived: remove the directory `index` to have them made anew"),
+            format!(
+                "{other}; indexes are derived: remove the directory `index` to have them made anew"
+            ),
         ),
     }
 }

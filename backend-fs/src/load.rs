@@ -29,10 +29,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn io(
-        &self,
-        action: &'static str,
-    ) -> impl Fn(std::io::Error) -> StoreError + use<> {
+    pub(crate) fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError + use<> {
         let name = Arc::clone(&self.name);
         move |error| error::from_io(&name, action, error)
     }
@@ -116,7 +113,8 @@ impl Place {
         loop {
             // The widest of those that go on where the last one ends.
             let next = ranges.iter().filter(|(first, _)| *first == covered + 1);
-            let mut next: Vec<_> = next.filter(|(_, last)| *last <= segments.len() as u64).collect();
+            let mut next: Vec<_> =
+                next.filter(|(_, last)| *last <= segments.len() as u64).collect();
             next.sort_unstable_by_key(|(_, last)| std::cmp::Reverse(*last));
             let Some((table, holds)) =
                 next.into_iter().find_map(|(first, last)| self.table(*first, *last, segments))

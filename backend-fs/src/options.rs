@@ -186,9 +186,8 @@ impl FsOptions {
             false => Some(place.disk.open(LOCK).map_err(place.io("opening the lock"))?),
         };
         let shared = Arc::new(Shared::new(place, state));
-        let writer = lock.map(|lock| {
-            Writer::start(Arc::clone(&shared), lock, self.segment_bytes, self.views)
-        });
+        let writer = lock
+            .map(|lock| Writer::start(Arc::clone(&shared), lock, self.segment_bytes, self.views));
         Ok(FsStore::new(facts, shared, writer.transpose()?))
     }
 }
@@ -222,7 +221,9 @@ fn identity(disk: &dyn Disk, place: &str) -> Result<Identity, StoreError> {
     }
     match (text("database").parse(), text("replica").parse()) {
         (Ok(database), Ok(replica)) => Ok(Identity { database, replica }),
-        _ => Err(StoreError::corrupt(format!("{place}/{IDENTITY}"), "it does not name the replica")),
+        _ => {
+            Err(StoreError::corrupt(format!("{place}/{IDENTITY}"), "it does not name the replica"))
+        }
     }
 }
 
@@ -248,7 +249,8 @@ fn clean(place: &Place) {
     for directory in ["", LOG, INDEX, RECORDS] {
         let Ok(names) = place.disk.list(directory) else { continue };
         for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
-            let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
+            let path =
+                if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
             let _ = place.disk.remove(&path);
         }
     }

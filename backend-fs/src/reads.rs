@@ -118,8 +118,7 @@ impl Log<'_> {
         let after = scan.after.map(|after| keys::history(&scan.record, after));
         let range = go_on(range, after, scan.direction);
         self.page(range, scan.direction, scan.limit, |key, _| {
-            let (_, position) =
-                keys::to_history(key).ok_or_else(|| self.misplaced("a history"))?;
+            let (_, position) = keys::to_history(key).ok_or_else(|| self.misplaced("a history"))?;
             let entry = self.entry_at(position)?;
             if !entry.records().contains(&scan.record) {
                 let what = format!("{}, the history of {}", self.state.place, scan.record);
@@ -161,8 +160,7 @@ impl Log<'_> {
         let after = scan.after.map(|(conflict, changeset)| keys::resolution(conflict, changeset));
         let range = go_on(range, after, Direction::Forward);
         self.page(range, Direction::Forward, scan.limit, |key, sealed| {
-            let cursor =
-                keys::to_resolution(key).ok_or_else(|| self.misplaced("a resolution"))?;
+            let cursor = keys::to_resolution(key).ok_or_else(|| self.misplaced("a resolution"))?;
             let what = format_args!("resolution of conflict {}", cursor.0);
             let resolution = decode(&self.state.place, what, codec::decode_resolution(sealed))?;
             Ok((resolution, cursor, sealed.len() + 128))

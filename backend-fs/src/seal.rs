@@ -144,7 +144,10 @@ pub(crate) fn replay(
                 Line::Entry(entry) => {
                     let expected = state.head.position.get() + entries.len() as u64 + 1;
                     if entry.position.get() != expected {
-                        let why = format!("it has log entry {} where {expected} should be", entry.position);
+                        let why = format!(
+                            "it has log entry {} where {expected} should be",
+                            entry.position
+                        );
                         return Err(corrupt(at, why));
                     }
                     first.get_or_insert(entry.position);
@@ -183,14 +186,7 @@ impl Sealing {
         Self { number, segment: Segment { name, bytes, after, last, holds, frames } }
     }
 
-    fn frame(
-        &mut self,
-        recent: &mut Layer,
-        offset: u64,
-        len: u64,
-        first: Position,
-        holds: &Holds,
-    ) {
+    fn frame(&mut self, recent: &mut Layer, offset: u64, len: u64, first: Position, holds: &Holds) {
         let at = FrameRef { segment: self.number, offset, len, sealed: true };
         recent.insert(index::frame(first), Some(index::from_frame(&at)));
         self.segment.holds.merge(holds);
@@ -247,9 +243,8 @@ fn merge_index(place: &Place, state: &mut State) -> Result<(), StoreError> {
         let (first, last) = (old.first, new.last);
         let bottom = tables.len() == MERGED;
         let forgotten = state.head.version.get().saturating_sub(REMEMBERED_COMMITS);
-        let keep = |key: &[u8]| {
-            keys::to_commit(key).is_none_or(|version| version.get() >= forgotten)
-        };
+        let keep =
+            |key: &[u8]| keys::to_commit(key).is_none_or(|version| version.get() >= forgotten);
         put_file(&*place.disk, INDEX, &table(first, last), |out| {
             let mut writer = TableWriter::new(out)?;
             let merged = newest.iter().map(|table| &*table.table);

@@ -176,7 +176,10 @@ impl State {
     }
 }
 
-fn put_resolution(put: &mut impl FnMut(Vec<u8>, Option<Vec<u8>>) -> Option<Option<Vec<u8>>>, resolution: &Resolution) {
+fn put_resolution(
+    put: &mut impl FnMut(Vec<u8>, Option<Vec<u8>>) -> Option<Option<Vec<u8>>>,
+    resolution: &Resolution,
+) {
     let key = keys::resolution(resolution.conflict(), resolution.changeset);
     put(key, Some(codec::encode_resolution(resolution)));
 }

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader};
 use prophet_store::{
-    Direction, Head, LogEntry, MetadataKey, MetadataScan, Page, PageLimit, RecordScan,
-    Resolution, ResolutionScan, StoreError, Verification, codec,
+    Direction, Head, LogEntry, MetadataKey, MetadataScan, Page, PageLimit, RecordScan, Resolution,
+    ResolutionScan, StoreError, Verification, codec,
 };
 use prophet_tables::{KeyRange, keys};
 
@@ -21,7 +21,8 @@ const MOST_PROBLEMS: usize = 1_000;
 
 /// Reads all of the replica at one head.
 pub(crate) fn verify(log: &Log<'_>, place: &Place) -> Result<Verification, StoreError> {
-    let mut check = Check { log, place, found: Verification::default(), head: Head::EMPTY, touches: 0 };
+    let mut check =
+        Check { log, place, found: Verification::default(), head: Head::EMPTY, touches: 0 };
     let _ = check.everything()?;
     Ok(check.found)
 }
@@ -92,7 +93,8 @@ impl Check<'_> {
         let file = self.place.disk.open(name).map_err(&failed)?;
         let len = file.len().map_err(&failed)?;
         let packed = file.read_at(0, to_usize(len)).map_err(&failed)?;
-        let damaged = |what: String| StoreError::corrupt(format!("{}/{name}", self.place.name), what);
+        let damaged =
+            |what: String| StoreError::corrupt(format!("{}/{name}", self.place.name), what);
         if !name.contains(&format!("-{:08x}.", crc32fast::hash(&packed))) {
             return Err(damaged("its bytes are not those that its name says".to_owned()));
         }
@@ -166,13 +168,19 @@ impl Check<'_> {
         let limit = PageLimit::default();
         let mut scan = RecordScan { limit, ..RecordScan::default() };
         let log = self.log;
-        self.pages(|| next(log.scan_records(&scan), &mut scan.after), |check, states| {
-            check.found.records += states.len() as u64;
-        })?;
+        self.pages(
+            || next(log.scan_records(&scan), &mut scan.after),
+            |check, states| {
+                check.found.records += states.len() as u64;
+            },
+        )?;
         let mut scan = ResolutionScan { limit, ..ResolutionScan::default() };
-        self.pages(|| next(log.scan_resolutions(&scan), &mut scan.after), |check, found| {
-            check.found.resolutions += found.len() as u64;
-        })?;
+        self.pages(
+            || next(log.scan_resolutions(&scan), &mut scan.after),
+            |check, found| {
+                check.found.resolutions += found.len() as u64;
+            },
+        )?;
         let mut scan = MetadataScan { limit, ..MetadataScan::default() };
         self.pages(
             || next::<(MetadataKey, Vec<u8>), _>(log.scan_metadata(&scan), &mut scan.after),

@@ -24,11 +24,7 @@ const CACHE_BYTES: usize = 16 << 20;
 pub(crate) struct FileAt(pub(crate) Arc<dyn DiskFile>);
 
 impl ReadAt for FileAt {
-    fn read_at(
-        &self,
-        offset: u64,
-        len: usize,
-    ) -> impl Future<Output = io::Result<Vec<u8>>> + Send {
+    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<Vec<u8>>> + Send {
         std::future::ready(self.0.read_at(offset, len))
     }
 }
@@ -95,6 +91,9 @@ impl<'a> View<'a> {
     }
 }
 
+/// A key and its value.
+pub(crate) type Found = (Vec<u8>, Vec<u8>);
+
 /// Goes through a range of keys.
 pub(crate) struct Cursor<'a> {
     place: &'a str,
@@ -102,7 +101,7 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    pub(crate) fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Found>, StoreError> {
         block_on(self.scan.next()).map_err(error::table(self.place))
     }
 }

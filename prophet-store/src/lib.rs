@@ -43,6 +43,7 @@ mod copy;
 mod environment;
 mod error;
 mod ext;
+mod file_name;
 mod id;
 mod integrate;
 mod judgement;

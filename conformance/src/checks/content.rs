@@ -1,8 +1,6 @@
 //! Content comes back exactly.
 
-use prophet_store::{
-    Authored, Creator, Payload, PropertyChange, ReplicaId, Timestamp, Value,
-};
+use prophet_store::{Authored, Creator, Payload, PropertyChange, ReplicaId, Timestamp, Value};
 
 use crate::failure::{Outcome, ensure_eq};
 use crate::fixtures::{
