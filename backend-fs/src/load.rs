@@ -26,6 +26,9 @@ pub(crate) struct Place {
     pub(crate) name: Arc<str>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) identity: Identity,
+    /// What the manifest of a published replica says: which files count, and that nobody appends
+    /// to them.
+    pub(crate) published: Option<Arc<Manifest>>,
 }
 
 impl Place {
@@ -40,6 +43,10 @@ impl Place {
 
     /// The segments of the log, in order.
     pub(crate) fn segments(&self) -> Result<Segments, StoreError> {
+        if let Some(published) = &self.published {
+            let names = published.segments.iter().map(|segment| segment.name.clone());
+            return Ok(Segments { sealed: names.collect(), ..Segments::default() });
+        }
         let files = self.disk.list(LOG).map_err(self.io("listing the log"))?;
         let mut found: BTreeMap<u64, Vec<SegmentName>> = BTreeMap::new();
         for segment in files.iter().filter_map(|file| parse_segment(file)) {

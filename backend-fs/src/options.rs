@@ -4,11 +4,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use prophet_files::manifest::{MANIFEST, Manifest};
 use prophet_store::{Access, Capabilities, Durability, Facts, Head, Identity, Sharing, StoreError};
 use serde_json::{Value, json};
 
 use crate::disk::{Disk, SystemDisk};
-use crate::error::io;
+use crate::error::{bad_line, io};
 use crate::layout::{FORMAT, IDENTITY, INDEX, LOCK, LOG, RECORDS, UNFINISHED};
 use crate::load::Place;
 use crate::seal;
@@ -16,7 +17,7 @@ use crate::seal::put_file;
 use crate::shared::Shared;
 use crate::state::{Sealed, State};
 use crate::store::FsStore;
-use crate::tail::Tail;
+use crate::tail::{Tail, to_usize};
 use crate::view::{Index, Layer};
 use crate::writer::Writer;
 
@@ -43,7 +44,8 @@ impl FsOptions {
         Self::default()
     }
 
-    /// Opens for reading only: nothing in the directory is touched.
+    /// Opens for reading only: nothing in the directory is touched. A directory that a replica was
+    /// published to is opened in no other way, and as it was then.
     #[must_use]
     pub const fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
@@ -105,7 +107,7 @@ impl FsOptions {
         place: String,
         identity: Identity,
     ) -> Result<FsStore, StoreError> {
-        let place = Place { name: place.into(), disk, identity };
+        let place = Place { name: place.into(), disk, identity, published: None };
         let failed = place.io("creating the replica");
         let disk = &*place.disk;
         disk.make_root().map_err(&failed)?;
@@ -155,8 +157,11 @@ impl FsOptions {
     /// As for `open`.
     pub fn open_on(&self, disk: Arc<dyn Disk>, place: String) -> Result<FsStore, StoreError> {
         let name: Arc<str> = place.into();
-        let identity = identity(&*disk, &name)?;
-        let place = Place { name, disk, identity };
+        let (identity, published) = identity(&*disk, &name)?;
+        let place = Place { name, disk, identity, published: published.map(Arc::new) };
+        if place.published.is_some() && !self.read_only {
+            return Err(StoreError::read_only(format!("{}, a published replica,", place.name)));
+        }
         if self.read_only {
             let (state, _) = place.load_beside_writers()?;
             return self.start(place, state);
@@ -192,13 +197,16 @@ impl FsOptions {
     }
 }
 
-/// Which replica a directory has.
-fn identity(disk: &dyn Disk, place: &str) -> Result<Identity, StoreError> {
+/// Which replica a directory has; if it was published, with its manifest.
+fn identity(disk: &dyn Disk, place: &str) -> Result<(Identity, Option<Manifest>), StoreError> {
     let failed = io(place, "opening the replica");
     let file = match disk.open(IDENTITY) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(nothing_there(disk, place));
+            return match published(disk, place)? {
+                Some(manifest) => Ok((manifest.identity, Some(manifest))),
+                None => Err(nothing_there(disk, place)),
+            };
         }
         // The path is that of a file.
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
@@ -220,11 +228,24 @@ fn identity(disk: &dyn Disk, place: &str) -> Result<Identity, StoreError> {
         return Err(StoreError::newer_format(place, format, FORMAT));
     }
     match (text("database").parse(), text("replica").parse()) {
-        (Ok(database), Ok(replica)) => Ok(Identity { database, replica }),
+        (Ok(database), Ok(replica)) => Ok((Identity { database, replica }, None)),
         _ => {
             Err(StoreError::corrupt(format!("{place}/{IDENTITY}"), "it does not name the replica"))
         }
     }
+}
+
+/// The manifest of a directory that a replica was published to.
+fn published(disk: &dyn Disk, place: &str) -> Result<Option<Manifest>, StoreError> {
+    let failed = io(place, "opening a published replica");
+    let file = match disk.open(MANIFEST) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let bytes = file.read_at(0, to_usize(file.len().map_err(&failed)?)).map_err(&failed)?;
+    let manifest = Manifest::decode(&bytes);
+    manifest.map(Some).map_err(|error| bad_line(place, MANIFEST, 0, error))
 }
 
 /// What to say of a directory without an identity.

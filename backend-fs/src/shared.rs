@@ -79,6 +79,9 @@ impl Shared {
 
     /// Reads on in the log. `keep` says whether the lock is held.
     fn read_on(&self, keep: bool) -> Result<Rest, StoreError> {
+        if self.place.published.is_some() {
+            return Ok(Rest::Nothing);
+        }
         let (end, len, sealed) = {
             let state = self.state();
             let failed = self.place.io("looking at the log");

@@ -1,6 +1,6 @@
 //! What a handle knows of the replica: where it is, and where everything else is found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use prophet_files::line::CommitEnd;
@@ -205,7 +205,7 @@ pub(crate) fn split<'s>(
     entries: &[LogEntry],
     states: &'s BTreeMap<RecordKey, RecordState>,
 ) -> (Vec<&'s RecordState>, Vec<RecordState>) {
-    let touched: BTreeSet<_> =
+    let touched: HashSet<_> =
         entries.iter().flat_map(|entry| entry.changeset.payload().records()).collect();
     let (of_entries, others): (Vec<_>, Vec<_>) =
         states.values().partition(|state| touched.contains(state.key()));

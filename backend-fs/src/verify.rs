@@ -76,9 +76,11 @@ impl Check<'_> {
             }
         }
         let tail = &self.log.state.tail;
-        let failed = self.place.io("reading the log");
-        let text = tail.file.read_at(0, to_usize(tail.len)).map_err(failed)?;
-        self.segment(&tail.name, &text)?;
+        if tail.len > 0 {
+            let failed = self.place.io("reading the log");
+            let text = tail.file.read_at(0, to_usize(tail.len)).map_err(failed)?;
+            self.segment(&tail.name, &text)?;
+        }
         if self.head != self.log.state.head && self.found.problems.is_empty() {
             let (found, expected) = (self.head, self.log.state.head);
             self.problem(format!("{}: the log ends at {found}, not {expected}", self.place.name));

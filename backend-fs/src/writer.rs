@@ -213,16 +213,14 @@ impl Worker {
             resolutions: resolutions.cloned().collect(),
         };
         let database = shared.place.identity.database;
-        let mut tail = state.tail.clone();
+        let tail = &state.tail;
         let mut lines = LineWriter::after(database, tail.lines.frame().clone());
-        let mut text = Vec::new();
-        let mut put = |line: Line| {
+        let (mut text, mut written) = (Vec::new(), Vec::with_capacity(commit.entries().len() + 1));
+        let entries = commit.entries().iter().cloned().map(Line::Entry);
+        for line in entries.chain([Line::Commit(end.clone())]) {
             let at = tail.len + text.len() as u64;
-            let begins = lines.write(&line, &mut text);
-            tail.frames.note(begins, at, &line);
-        };
-        commit.entries().iter().for_each(|entry| put(Line::Entry(entry.clone())));
-        put(Line::Commit(end.clone()));
+            written.push((lines.write(&line, &mut text), at, line));
+        }
         let place = &shared.place;
         if let Err(error) = tail.file.write_at(tail.len, &text) {
             if tail.file.truncate(tail.len).is_err() {
@@ -236,12 +234,15 @@ impl Worker {
             let id = commit.id();
             return Err(StoreError::outcome_unknown(id, &*place.name, Some(error.into())));
         }
-        tail.len += text.len() as u64;
-        tail.head = commit.head();
-        tail.lines = LineReader::after(database, lines.frame().clone());
         drop(state);
         shared.change(|state| {
-            state.tail = tail;
+            let tail = &mut state.tail;
+            for (begins, at, line) in &written {
+                tail.frames.note(*begins, *at, line);
+            }
+            tail.len += text.len() as u64;
+            tail.head = commit.head();
+            tail.lines = LineReader::after(database, lines.frame().clone());
             state.apply(commit.entries(), &end, of_entries);
         });
         Ok(commit.head())

@@ -167,8 +167,18 @@ macro_rules! digest {
         /// Sixty-four lower-case hexadecimal digits; the alternate form `{:#}` gives the first 12.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let shown = if f.alternate() { 6 } else { self.0.len() };
-                self.0.iter().take(shown).try_for_each(|byte| write!(f, "{byte:02x}"))
+                // At once, for logs made of text are full of them.
+                let mut digits = [0; 64];
+                for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+                    *pair = [byte >> 4, byte & 0xF].map(|digit| match digit {
+                        0..=9 => b'0' + digit,
+                        _ => b'a' + digit - 10,
+                    });
+                }
+                let shown = if f.alternate() { 12 } else { digits.len() };
+                f.write_str(digits.get(..shown).map_or("", |digits| {
+                    std::str::from_utf8(digits).unwrap_or_default()
+                }))
             }
         }
 

@@ -204,11 +204,11 @@ fn take_record(bytes: &[u8]) -> Option<(RecordKey, &[u8])> {
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &[u8]) {
-    for byte in text {
-        bytes.push(*byte);
-        if *byte == 0 {
-            bytes.push(ESCAPED);
+    for (index, part) in text.split(|byte| *byte == 0).enumerate() {
+        if index > 0 {
+            bytes.extend_from_slice(&[0, ESCAPED]);
         }
+        bytes.extend_from_slice(part);
     }
     bytes.extend_from_slice(&[0, END]);
 }

@@ -121,7 +121,10 @@ pub enum StoreError {
         what: String,
     },
     /// The store may only be read.
-    #[error("{place} may only be read; open it for writing, or check its permissions")]
+    #[error(
+        "{place} may only be read: it was opened so, or published, or its permissions say so; write \
+         to the replica itself"
+    )]
     #[non_exhaustive]
     ReadOnly {
         /// The store.

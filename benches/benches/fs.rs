@@ -1,0 +1,313 @@
+//! The filesystem backend beside its floors, which are bare files.
+//!
+//! - One durable edit. Floor: the bytes of the same lines appended to a file and synced, by a worker
+//!   thread that is handed the job and answers it, as an async API over a blocking system has to.
+//!   Both run in turns.
+//! - Integrating 50,000 foreign changesets: the commits that a pull hands to the store, and the
+//!   whole pull. Floor: the same lines appended to a file and synced, in the same batches.
+//! - Opening a replica of 50,000 changesets.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a bench measures time and stops at the first surprise"
+)]
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use backend_fs::FsStore;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use futures_channel::oneshot;
+use futures_lite::StreamExt as _;
+use futures_lite::future::block_on;
+use prophet_files::line::{CommitEnd, Line, LineWriter};
+use prophet_store::{
+    Commit, CommitId, Direction, Head, Identity, LogEntry, LogScan, MemoryStore, Properties,
+    PullOptions, RecordKey, Replica, ReplicaStore as _, ReplicaStoreExt as _, Resolution, Value,
+};
+
+const RECORDS: usize = 1_000;
+const CHANGESETS: usize = 50_000;
+/// As many changesets as a batch of a pull has.
+const BATCH: usize = 4_096;
+
+/// A worker thread that appends to a file, and syncs it.
+struct Floor {
+    jobs: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Floor {
+    fn new(path: &Path, line: Vec<u8>) -> Self {
+        let mut file = File::create(path).unwrap();
+        let (jobs, received) = mpsc::channel::<oneshot::Sender<()>>();
+        std::thread::spawn(move || {
+            while let Ok(reply) = received.recv() {
+                file.write_all(&line).unwrap();
+                file.sync_data().unwrap();
+                let _ = reply.send(());
+            }
+        });
+        Self { jobs }
+    }
+
+    fn edit(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(reply).unwrap();
+        block_on(answer).unwrap();
+    }
+}
+
+struct Subject {
+    replica: Replica,
+    keys: Vec<RecordKey>,
+    edits: i64,
+}
+
+impl Subject {
+    fn new(path: &Path) -> Self {
+        let store = FsStore::create(path, Identity::new_database().unwrap()).unwrap();
+        let replica = block_on(Replica::open(store)).unwrap();
+        let edited = block_on(replica.edit(|edit| async move {
+            let mut keys = Vec::new();
+            for _ in 0..RECORDS {
+                let properties = Properties::new()
+                    .with("title", "a bug that somebody has found")?
+                    .with("status", "open")?
+                    .with("count", 0)?;
+                keys.push(edit.create("bug", properties).await?);
+            }
+            Ok(keys)
+        }));
+        Self { replica, keys: edited.unwrap().value, edits: 0 }
+    }
+
+    fn edit(&mut self) {
+        self.edits += 1;
+        // Records in an order that is neither sequential nor always the same few.
+        let key = &self.keys[(self.edits as usize * 7_919) % RECORDS];
+        let properties = Properties::new().with("count", Value::from(self.edits)).unwrap();
+        block_on(self.replica.update(key, properties)).unwrap().unwrap();
+    }
+
+    /// The lines that one edit appends.
+    fn lines(&self) -> Vec<u8> {
+        let mut log = self.replica.log(None, Direction::Backward);
+        let entry = block_on(log.next()).unwrap().unwrap();
+        let head = block_on(self.replica.head()).unwrap();
+        lines(&self.replica, &[entry], head)
+    }
+}
+
+fn lines(replica: &Replica, entries: &[LogEntry], head: Head) -> Vec<u8> {
+    let mut writer = LineWriter::new(replica.store().facts().identity.database);
+    let mut out = Vec::new();
+    for entry in entries {
+        writer.write(&Line::Entry(entry.clone()), &mut out);
+    }
+    writer.write(&Line::Commit(CommitEnd::at(head)), &mut out);
+    out
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn edits(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut subject = Subject::new(&directory.path().join("prophet"));
+    subject.edit();
+    let floor = Floor::new(&directory.path().join("floor"), subject.lines());
+    let names = ["floor, append and sync", "prophet"];
+    let runs = RefCell::new((subject, floor, names.map(|_| Vec::new())));
+
+    let mut group = criterion.benchmark_group("single durable edit, fs");
+    for (wanted, name) in names.iter().enumerate() {
+        group.bench_function(*name, |bencher| {
+            bencher.iter_custom(|count| {
+                let (subject, floor, times) = &mut *runs.borrow_mut();
+                let mut total = Duration::ZERO;
+                for _ in 0..count {
+                    for (index, times) in times.iter_mut().enumerate() {
+                        let started = Instant::now();
+                        match index {
+                            0 => floor.edit(),
+                            _ => subject.edit(),
+                        }
+                        let time = started.elapsed();
+                        times.push(time);
+                        if index == wanted {
+                            total += time;
+                        }
+                    }
+                }
+                total
+            });
+        });
+    }
+    group.finish();
+
+    let (_, _, times) = &mut *runs.borrow_mut();
+    let [floor, prophet] = times.each_mut().map(|times| median(times));
+    println!(
+        "single durable edit, fs, medians: prophet {prophet:?}; {:.2}x of append and sync ({floor:?})",
+        prophet.as_secs_f64() / floor.as_secs_f64()
+    );
+}
+
+/// Creates records of five properties, and updates one property at a time, each a changeset.
+async fn fill(replica: &Replica) {
+    const OF: usize = CHANGESETS / 10;
+    let mut keys: Vec<RecordKey> = Vec::new();
+    for first in (0..CHANGESETS).step_by(BATCH) {
+        let known = &keys;
+        let edited = replica
+            .edit(|edit| async move {
+                let mut created = Vec::new();
+                for number in first..CHANGESETS.min(first + BATCH) {
+                    edit.begin_changeset("ada@example.org", None)?;
+                    match number.checked_sub(OF) {
+                        None => {
+                            let properties = Properties::new()
+                                .with("title", format!("bug number {number}"))?
+                                .with("status", "open")?
+                                .with("owner", "ada@example.org")?
+                                .with("severity", 3)?
+                                .with("component", "storage")?;
+                            created.push(edit.create("bug", properties).await?);
+                        }
+                        Some(update) => {
+                            let status = format!("state {}", update / OF);
+                            let status = Properties::new().with("status", status)?;
+                            let key = known.iter().chain(&created).nth(update % OF).unwrap();
+                            edit.update(key, status).await?;
+                        }
+                    }
+                }
+                Ok(created)
+            })
+            .await
+            .unwrap();
+        keys.extend(edited.value);
+    }
+}
+
+/// The log in commits of a batch each, with the states that they lead to.
+async fn commits(source: &Replica) -> Vec<Commit> {
+    let mut states = std::collections::BTreeMap::new();
+    let mut log = source.store().stream_log(LogScan::default());
+    let mut entries = Vec::new();
+    while let Some(entry) = log.next().await {
+        entries.push(entry.unwrap());
+    }
+    let (mut commits, mut head) = (Vec::new(), Head::EMPTY);
+    for (number, batch) in entries.chunks(BATCH).enumerate() {
+        let mut commit = Commit::new(CommitId::from_bytes([number as u8 + 1; 16]), head);
+        let mut touched = std::collections::BTreeSet::new();
+        for entry in batch {
+            LogEntry::integrate(entry.position, &entry.changeset, &mut states);
+            touched.extend(entry.changeset.payload().records().cloned());
+            for resolution in Resolution::of(&entry.changeset) {
+                commit = commit.with_resolution(resolution).unwrap();
+            }
+            commit = commit.with_entry(entry.clone()).unwrap();
+        }
+        for key in touched {
+            commit = commit.with_record(states[&key].clone()).unwrap();
+        }
+        head = commit.head();
+        commits.push(commit);
+    }
+    commits
+}
+
+fn integrations(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let identity = Identity::new_database().unwrap();
+    let source = block_on(Replica::open(MemoryStore::new(identity))).unwrap();
+    block_on(fill(&source));
+    let commits = block_on(commits(&source));
+    let batches: Vec<_> =
+        commits.iter().map(|commit| lines(&source, commit.entries(), commit.head())).collect();
+    let bytes: usize = batches.iter().map(Vec::len).sum();
+    println!("{CHANGESETS} changesets are {bytes} bytes of lines");
+    let mut number = 0;
+    let mut fresh = || {
+        number += 1;
+        directory.path().join(format!("target-{number}"))
+    };
+    let new = || Identity::new_replica(identity.database).unwrap();
+
+    let mut group = criterion.benchmark_group("integrate 50,000, fs");
+    group.sample_size(10).throughput(Throughput::Elements(CHANGESETS as u64));
+    group.bench_function("floor, append and sync", |bencher| {
+        bencher.iter_batched(
+            || File::create(fresh()).unwrap(),
+            |mut file| {
+                for batch in &batches {
+                    file.write_all(batch).unwrap();
+                    file.sync_data().unwrap();
+                }
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function("commits to the store", |bencher| {
+        bencher.iter_batched(
+            || FsStore::create(fresh(), identity).unwrap(),
+            |store| {
+                for commit in &commits {
+                    block_on(store.commit(commit)).unwrap();
+                }
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function("pull from memory", |bencher| {
+        bencher.iter_batched(
+            || FsStore::create(fresh(), new()).unwrap(),
+            |store| {
+                let target = block_on(Replica::open(store)).unwrap();
+                let report = block_on(target.pull(&source, PullOptions::new())).unwrap();
+                assert_eq!(report.integrated, CHANGESETS as u64);
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+
+    let path = fresh();
+    block_on(async {
+        let target = Replica::open(FsStore::create(&path, new()).unwrap()).await.unwrap();
+        target.pull(&source, PullOptions::new()).await.unwrap();
+        target.close().await.unwrap();
+    });
+    let mut group = criterion.benchmark_group("open 50,000, fs");
+    group.sample_size(10);
+    group.bench_function("open", |bencher| {
+        bencher.iter(|| drop(FsStore::open(&path).unwrap()));
+    });
+    group.finish();
+    let size = |name: &str| -> u64 {
+        let files = std::fs::read_dir(path.join(name)).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    };
+    let [log, index, records] = ["log", "index", "records"].map(size);
+    println!(
+        "a changeset takes {:.0} bytes: {:.0} in the log, {:.0} in the index, {:.0} in the records",
+        (log + index + records) as f64 / CHANGESETS as f64,
+        log as f64 / CHANGESETS as f64,
+        index as f64 / CHANGESETS as f64,
+        records as f64 / CHANGESETS as f64
+    );
+}
+
+criterion_group!(benches, edits, integrations);
+criterion_main!(benches);
