@@ -1,6 +1,6 @@
 //! Replays the history of a bug tracker, edit by edit, and looks around in it.
 //!
-//! `cargo run --release --example bug_history -- FILE [--store memory|sqlite:PATH] [--batch N]`
+//! `cargo run --release --example bug_history -- FILE [--store memory|sqlite:PATH|fs:PATH] [--batch N]`
 //!
 //! FILE holds one line of JSON an edit: `{"bug": id, "author": name, "ops": [...]}`. Each line
 //! becomes one changeset, by its author at its time; comments become records that refer to their
@@ -11,6 +11,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
+use backend_fs::FsStore;
 use backend_sqlite::SqliteStore;
 use futures_lite::{StreamExt as _, future};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,7 +32,7 @@ struct Options {
     batch: usize,
 }
 
-const USAGE: &str = "usage: bug_history FILE [--store memory|sqlite:PATH] [--batch N]";
+const USAGE: &str = "usage: bug_history FILE [--store memory|sqlite:PATH|fs:PATH] [--batch N]";
 
 fn main() {
     if let Err(error) = options().and_then(|options| future::block_on(run(&options))) {
@@ -61,6 +62,7 @@ fn open(name: &str, identity: Identity) -> Result<Arc<dyn ReplicaStore>> {
     match name.split_once(':') {
         None if name == "memory" => Ok(Arc::new(MemoryStore::new(identity))),
         Some(("sqlite", path)) => Ok(Arc::new(SqliteStore::create(path, identity)?)),
+        Some(("fs", path)) => Ok(Arc::new(FsStore::create(path, identity)?)),
         _ => Err(format!("{name:?} is not a store; {USAGE}").into()),
     }
 }
