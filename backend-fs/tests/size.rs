@@ -11,7 +11,7 @@ use std::path::Path;
 
 use backend_fs::FsStore;
 use futures_lite::future::block_on;
-use prophet_store::{Identity, Properties, Replica, ReplicaStore as _};
+use prophet_store::{Identity, Properties, Replica};
 
 const RECORDS: usize = 1_000;
 const CHANGESETS: usize = 20_000;
