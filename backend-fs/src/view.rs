@@ -17,7 +17,7 @@ use crate::error;
 pub(crate) type Layer = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Blocks of tables are kept at hand up to so many bytes.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 /// An open file, as tables are read from it.
 #[derive(Debug, Clone)]
