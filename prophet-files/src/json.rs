@@ -502,7 +502,7 @@ impl Fields<'_> {
             sequence,
             previous,
             parents: digests("parents", &self.parents)?,
-            creator: parse::<Creator>("creator", &need("its creator", self.creator.as_deref())?)?,
+            creator: parse::<Creator>("creator", need("its creator", self.creator.as_deref())?)?,
             time: self.timestamp()?,
             payload: self.payload()?,
         };

@@ -6,8 +6,8 @@ use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
 use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, LineWriter, Start};
 use prophet_store::{
-    Direction, Head, Identity, LogEntry, MemoryStore, MetadataKey, Properties, PullOptions,
-    Real, Replica, Side, Value,
+    Direction, Head, Identity, LogEntry, MemoryStore, MetadataKey, Properties, PullOptions, Real,
+    Replica, Side, Value,
 };
 
 /// The log of a replica to which everything that a log can say has happened.

@@ -1,0 +1,1 @@
+//! Reading trees of files over HTTP.
