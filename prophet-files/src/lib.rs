@@ -37,6 +37,8 @@ pub mod manifest;
 mod object;
 mod publish;
 pub mod segment;
+#[cfg(feature = "site")]
+mod site;
 mod source;
 pub mod tree;
 mod walk;
@@ -45,5 +47,7 @@ pub use fetch::{DirectoryFetch, Fetch, FetchError, Request, Response};
 #[cfg(feature = "object_store")]
 pub use object::ObjectTree;
 pub use publish::{PublishError, PublishOptions, PublishReport, publish};
+#[cfg(feature = "site")]
+pub use site::publish_site;
 pub use source::PublishedSource;
 pub use tree::{DirectoryTree, Tree};

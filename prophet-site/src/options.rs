@@ -45,6 +45,16 @@ impl SiteOptions {
         Ok(self)
     }
 
+    /// The title.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Where the site will be, if that was said; it ends with `/`.
+    pub fn base(&self) -> Option<&str> {
+        self.base.as_deref()
+    }
+
     /// How many of the latest changesets the feed has.
     #[must_use]
     pub const fn feed_entries(mut self, entries: usize) -> Self {
@@ -106,6 +116,16 @@ pub enum SiteError {
         #[source]
         why: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl SiteError {
+    /// A file that could not be put where it should be.
+    pub fn sink(
+        name: impl Into<String>,
+        why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Sink { name: name.into(), why: why.into() }
+    }
 }
 
 impl From<Error> for SiteError {

@@ -2,7 +2,7 @@
 
 use prophet_store::{Authored, Creator, Payload, PropertyChange, ReplicaId, Timestamp, Value};
 
-use crate::failure::{Outcome, ensure_eq};
+use crate::failure::Outcome;
 use crate::fixtures::{
     World, awkward_names, every_kind, key, map, nested, origin, property_name, real,
 };

@@ -1,0 +1,144 @@
+//! One format: a published tree is opened as a directory, and a directory is pulled from as a tree.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+
+use backend_fs::{FsOptions, FsStore};
+use futures_lite::StreamExt as _;
+use futures_lite::future::block_on;
+use prophet_files::{DirectoryFetch, DirectoryTree, PublishOptions, PublishedSource, publish};
+use prophet_store::{
+    Identity, LogScan, MemoryStore, MetadataScan, Properties, PullOptions, RecordKey, RecordScan,
+    Replica, ReplicaStore, ReplicaStoreExt as _, ResolutionScan, Side,
+};
+
+fn properties(title: &str) -> Properties {
+    Properties::try_from([("title", title)]).unwrap()
+}
+
+/// A replica with conflicts, votes and deletions, and another one that has pulled from it.
+async fn disagreeing() -> (Replica, Replica) {
+    let identity = Identity::new_database().unwrap();
+    let ada = Replica::open(MemoryStore::new(identity)).await.unwrap();
+    let mut keys: Vec<RecordKey> = Vec::new();
+    for number in 0..40 {
+        keys.push(ada.create("bug", properties(&format!("bug {number}"))).await.unwrap());
+    }
+    let store = MemoryStore::new(Identity::new_replica(identity.database).unwrap());
+    let bob = Replica::clone_of(store, &ada).await.unwrap();
+    for (number, key) in keys.iter().enumerate() {
+        bob.update(key, properties("bob's")).await.unwrap();
+        match number % 4 {
+            0 => drop(ada.delete(key).await.unwrap()),
+            _ => drop(ada.update(key, properties("ada's")).await.unwrap()),
+        }
+    }
+    ada.pull(&bob, PullOptions::new()).await.unwrap();
+    bob.pull(&ada, PullOptions::new().prefer(Side::Target)).await.unwrap();
+    ada.pull(&bob, PullOptions::new()).await.unwrap();
+    (ada, bob)
+}
+
+/// All that two stores have is the same, but for local metadata.
+async fn same(one: &dyn ReplicaStore, other: &dyn ReplicaStore) {
+    let log = |store: &dyn ReplicaStore| {
+        block_on(store.stream_log(LogScan::default()).map(Result::unwrap).collect::<Vec<_>>())
+    };
+    assert_eq!(log(one), log(other));
+    let records = |store: &dyn ReplicaStore| {
+        block_on(
+            store.stream_records(RecordScan::default()).map(Result::unwrap).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(records(one), records(other));
+    let votes = |store: &dyn ReplicaStore| {
+        block_on(
+            store
+                .stream_resolutions(ResolutionScan::default())
+                .map(Result::unwrap)
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(votes(one), votes(other));
+}
+
+#[test]
+fn a_published_tree_is_opened_for_reading() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let (ada, bob) = disagreeing().await;
+        let tree = DirectoryTree::new(directory.path());
+        publish(&ada, &tree, PublishOptions::new()).await.unwrap();
+        let key = ada.create("note", properties("later")).await.unwrap();
+        publish(&ada, &tree, PublishOptions::new()).await.unwrap();
+
+        let refused = FsStore::open(directory.path()).unwrap_err().to_string();
+        assert!(refused.contains("may only be read") && refused.contains("published"), "{refused}");
+        let store = FsOptions::new().read_only(true).open(directory.path()).unwrap();
+        assert_eq!(store.facts().identity, ada.store().facts().identity);
+        same(&store, &**ada.store()).await;
+        let verified = store.verify().await.unwrap();
+        assert!(verified.is_sound() && verified.entries > 100, "{verified:?}");
+        let metadata = store.stream_metadata(MetadataScan::default()).count().await;
+        assert_eq!(metadata, 0, "what is local stays at home");
+        let read = store.get_records(std::slice::from_ref(&key)).await.unwrap();
+        assert!(read.value.iter().all(Option::is_some));
+        drop(bob);
+    });
+}
+
+async fn pull(target: &Replica, path: &Path) -> u64 {
+    let source = PublishedSource::open(DirectoryFetch::new(path)).await.unwrap();
+    target.pull(&source, PullOptions::new()).await.unwrap().integrated
+}
+
+#[test]
+fn a_directory_is_a_source_as_it_is() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("replica");
+        let (ada, _) = disagreeing().await;
+        let database = ada.store().facts().identity.database;
+        let store = FsOptions::new().segment_bytes(8_000);
+        let store = store.create(&path, Identity::new_replica(database).unwrap()).unwrap();
+        let live = Replica::clone_of(store, &ada).await.unwrap();
+        let seen = live.vector().await.unwrap();
+        live.close().await.unwrap();
+        let target = MemoryStore::new(Identity::new_replica(database).unwrap());
+        let target = Replica::open(target).await.unwrap();
+        assert!(pull(&target, &path).await > 100);
+        assert_eq!(target.vector().await.unwrap(), seen);
+        assert_eq!(pull(&target, &path).await, 0);
+    });
+}
+
+#[test]
+fn a_directory_is_pulled_from_while_it_is_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    let identity = Identity::new_database().unwrap();
+    let store = FsOptions::new().segment_bytes(3_000).create(&path, identity).unwrap();
+    let live = block_on(Replica::open(store)).unwrap();
+    let target = MemoryStore::new(Identity::new_replica(identity.database).unwrap());
+    let target = block_on(Replica::open(target)).unwrap();
+    let pulled = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for number in 0..400 {
+                block_on(live.create("bug", properties(&format!("bug {number}")))).unwrap();
+            }
+        });
+        let mut pulled = 0;
+        while !writing.is_finished() {
+            pulled += block_on(pull(&target, &path));
+        }
+        pulled
+    });
+    let seen = block_on(live.vector()).unwrap();
+    block_on(live.close()).unwrap();
+    let rest = block_on(pull(&target, &path));
+    assert_eq!(pulled + rest, 400);
+    assert!(pulled > 0, "some came while it was written to");
+    assert_eq!(block_on(target.vector()).unwrap(), seen);
+    assert!(block_on(target.store().audit()).unwrap().is_sound());
+}
