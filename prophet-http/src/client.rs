@@ -117,10 +117,7 @@ impl HttpFetch {
     /// What was asked and what came so far.
     pub fn stats(&self) -> Stats {
         let (requests, bytes) = (&self.inner.requests, &self.inner.bytes);
-        Stats {
-            requests: requests.load(Ordering::Relaxed),
-            bytes: bytes.load(Ordering::Relaxed),
-        }
+        Stats { requests: requests.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
     }
 }
 
@@ -259,9 +256,8 @@ impl Inner {
                 }
                 said => {
                     let said = said.map_or("no range".to_owned(), |it| format!("bytes {it:?}"));
-                    let why = format!(
-                        "the server answers a request for the bytes {rest:?} with {said}"
-                    );
+                    let why =
+                        format!("the server answers a request for the bytes {rest:?} with {said}");
                     return Err(invalid(why));
                 }
             },
