@@ -85,10 +85,8 @@ async fn act(peers: &mut Vec<Peer>, keys: &mut Vec<RecordKey>, step: &Step) {
             let _ = peers[at(who)].replica.delete(&keys[record % keys.len()]).await;
         }
         Step::Publish(who) => peers[at(who)].publish().await,
-        Step::Pull(to, from) => {
-            if !peers[at(from)].tree.names().is_empty() {
-                peers[at(to)].pull(&peers[at(from)]).await;
-            }
+        Step::Pull(to, from) if !peers[at(from)].tree.names().is_empty() => {
+            peers[at(to)].pull(&peers[at(from)]).await;
         }
         Step::Copy(who) if peers.len() < 5 => {
             let copy = peers[at(who)].copied().await;
