@@ -130,8 +130,11 @@ impl<'a, F: Fetch> Walk<'a, F> {
     /// After trouble, from the manifest as it is now: the publisher may have moved on, or a cache
     /// on the way may have something old. If that does not help, it is an error.
     async fn after(&mut self, trouble: Trouble) -> Result<(), Error> {
-        if trouble.lasting || self.troubled == Some(self.furthest) {
-            return Err(Error::bad_source(self.source.fetch().place(), trouble.why));
+        let again = self.troubled == Some(self.furthest);
+        if trouble.lasting || again {
+            let more = if again { "; reading it again, past all caches, did not help" } else { "" };
+            let why = format!("{}{more}", trouble.why);
+            return Err(Error::bad_source(self.source.fetch().place(), why));
         }
         self.troubled = Some(self.furthest);
         let manifest = self.source.refresh(true).await?;

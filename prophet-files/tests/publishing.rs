@@ -86,9 +86,10 @@ fn many_small_publications_leave_few_segments_and_write_little() {
         assert!(most <= 6, "{most} segments");
         let manifest = manifest(&tree).await;
         let kept: u64 = manifest.segments.iter().map(|segment| segment.bytes).sum();
-        let written = tree.written.lock().unwrap();
-        let written: usize =
-            written.iter().filter(|(name, _)| name != MANIFEST).map(|(_, bytes)| bytes).sum();
+        let written: usize = {
+            let written = tree.written.lock().unwrap();
+            written.iter().filter(|(name, _)| name != MANIFEST).map(|(_, bytes)| bytes).sum()
+        };
         let factor = written as u64 / kept;
         assert!(factor <= 30, "written {factor} times");
         let files = manifest.segments.len() + manifest.retired.len() + 1;

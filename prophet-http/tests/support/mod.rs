@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "what the tests share, not all of them use")]
 
+pub mod server;
+
 use std::path::Path;
 
 use futures_lite::StreamExt as _;
