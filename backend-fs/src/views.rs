@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
 
 use prophet_store::{
-    Direction, Existence, Head, Position, PropertyName, RecordKey, RecordType, StoreError, Value,
-    codec,
+    Direction, Existence, Head, LogScan, Position, PropertyName, RecordKey, RecordType, StoreError,
+    Value, codec,
 };
 use prophet_tables::keys;
 use serde::{Deserialize, Serialize};
 
 use crate::layout::RECORDS;
 use crate::load::Place;
+use crate::log::Log;
 use crate::seal::put_file;
 use crate::state::{State, decode};
 
@@ -50,7 +51,8 @@ struct Written {
 
 /// Writes the records of each type into a file of its own. Types whose records have not changed
 /// since the files were written are left as they are.
-pub(crate) fn write(place: &Place, state: &State) -> Result<(), StoreError> {
+pub(crate) fn write(place: &Place, log: Log<'_>) -> Result<(), StoreError> {
+    let state = log.state;
     let failed = place.io("writing the records for people");
     let Head { position, commit, .. } = state.head;
     let before = written(place).map_err(&failed)?;
@@ -61,7 +63,7 @@ pub(crate) fn write(place: &Place, state: &State) -> Result<(), StoreError> {
     // What stands there is of another log if it is ahead of this one.
     let since = before.map_or(0, |before| before.position);
     let since = if since > position.get() { 0 } else { since };
-    for record_type in changed_types(state, Position::new(since))? {
+    for record_type in changed_types(log, Position::new(since))? {
         let name = format!("{RECORDS}/{}.jsonl", record_type.file_name());
         let mut refused = None;
         let put = put_file(&*place.disk, RECORDS, &name, |out| {
@@ -96,21 +98,24 @@ fn line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The types that have a record that was touched after `since`.
-fn changed_types(state: &State, since: Position) -> Result<BTreeSet<RecordType>, StoreError> {
+/// The types of the records that were touched after `since`.
+fn changed_types(log: Log<'_>, since: Position) -> Result<BTreeSet<RecordType>, StoreError> {
     let mut types = BTreeSet::new();
-    let mut records = state.view().scan(keys::records(), Direction::Forward)?;
-    while let Some((key, sealed)) = records.next()? {
-        let Some(key) = keys::to_record(&key) else { continue };
-        if types.contains(key.record_type()) {
-            continue;
+    let mut scan = LogScan { after: Some(since), ..LogScan::default() };
+    loop {
+        let page = log.scan_log(&scan)?;
+        for entry in &page.items {
+            for key in entry.records() {
+                if !types.contains(key.record_type()) {
+                    types.insert(key.record_type().clone());
+                }
+            }
         }
-        let record = decode(&state.place, &key, codec::decode_record(&sealed))?;
-        if record.changed() > since {
-            types.insert(key.record_type().clone());
+        match page.more {
+            Some(more) => scan.after = Some(more),
+            None => return Ok(types),
         }
     }
-    Ok(types)
 }
 
 fn lines(state: &State, record_type: &RecordType, out: &mut dyn Write) -> Result<(), StoreError> {

@@ -163,7 +163,10 @@ impl Worker {
             let place = &worker.shared.place;
             let state = worker.shared.state();
             seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))?;
-            if views { views::write(place, &state) } else { Ok(()) }
+            match views {
+                true => worker.shared.on(&state, |log| views::write(place, log)),
+                false => Ok(()),
+            }
         });
     }
 
