@@ -10,7 +10,6 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     clippy::indexing_slicing,
     reason = "a bench measures time and stops at the first surprise"
 )]
@@ -18,91 +17,24 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 use backend_fs::FsStore;
+use benches::{BATCH, CHANGESETS, Floor, Subject, fill, in_turns, median};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use futures_channel::oneshot;
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
 use prophet_files::line::{CommitEnd, Line, LineWriter};
 use prophet_store::{
-    Commit, CommitId, Direction, Head, Identity, LogEntry, LogScan, MemoryStore, Properties,
-    PullOptions, RecordKey, Replica, ReplicaStore as _, ReplicaStoreExt as _, Resolution, Value,
+    Commit, CommitId, Direction, Head, Identity, LogEntry, LogScan, MemoryStore, PullOptions,
+    Replica, ReplicaStore as _, ReplicaStoreExt as _, Resolution,
 };
 
-const RECORDS: usize = 1_000;
-const CHANGESETS: usize = 50_000;
-/// As many changesets as a batch of a pull has.
-const BATCH: usize = 4_096;
-
-/// A worker thread that appends to a file, and syncs it.
-struct Floor {
-    jobs: mpsc::Sender<oneshot::Sender<()>>,
-}
-
-impl Floor {
-    fn new(path: &Path, line: Vec<u8>) -> Self {
-        let mut file = File::create(path).unwrap();
-        let (jobs, received) = mpsc::channel::<oneshot::Sender<()>>();
-        std::thread::spawn(move || {
-            while let Ok(reply) = received.recv() {
-                file.write_all(&line).unwrap();
-                file.sync_data().unwrap();
-                let _ = reply.send(());
-            }
-        });
-        Self { jobs }
-    }
-
-    fn edit(&self) {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(reply).unwrap();
-        block_on(answer).unwrap();
-    }
-}
-
-struct Subject {
-    replica: Replica,
-    keys: Vec<RecordKey>,
-    edits: i64,
-}
-
-impl Subject {
-    fn new(path: &Path) -> Self {
-        let store = FsStore::create(path, Identity::new_database().unwrap()).unwrap();
-        let replica = block_on(Replica::open(store)).unwrap();
-        let edited = block_on(replica.edit(|edit| async move {
-            let mut keys = Vec::new();
-            for _ in 0..RECORDS {
-                let properties = Properties::new()
-                    .with("title", "a bug that somebody has found")?
-                    .with("status", "open")?
-                    .with("count", 0)?;
-                keys.push(edit.create("bug", properties).await?);
-            }
-            Ok(keys)
-        }));
-        Self { replica, keys: edited.unwrap().value, edits: 0 }
-    }
-
-    fn edit(&mut self) {
-        self.edits += 1;
-        // Records in an order that is neither sequential nor always the same few.
-        let key = &self.keys[(self.edits as usize * 7_919) % RECORDS];
-        let properties = Properties::new().with("count", Value::from(self.edits)).unwrap();
-        block_on(self.replica.update(key, properties)).unwrap().unwrap();
-    }
-
-    /// The lines that one edit appends.
-    fn lines(&self) -> Vec<u8> {
-        let mut log = self.replica.log(None, Direction::Backward);
-        let entry = block_on(log.next()).unwrap().unwrap();
-        let head = block_on(self.replica.head()).unwrap();
-        lines(&self.replica, &[entry], head)
-    }
+/// The lines that the last edit appended.
+fn last_lines(replica: &Replica) -> Vec<u8> {
+    let mut log = replica.log(None, Direction::Backward);
+    let entry = block_on(log.next()).unwrap().unwrap();
+    let head = block_on(replica.head()).unwrap();
+    lines(replica, &[entry], head)
 }
 
 fn lines(replica: &Replica, entries: &[LogEntry], head: Head) -> Vec<u8> {
@@ -115,16 +47,18 @@ fn lines(replica: &Replica, entries: &[LogEntry], head: Head) -> Vec<u8> {
     out
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 fn edits(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
-    let mut subject = Subject::new(&directory.path().join("prophet"));
+    let path = directory.path().join("prophet");
+    let mut subject =
+        Subject::new(FsStore::create(path, Identity::new_database().unwrap()).unwrap());
     subject.edit();
-    let floor = Floor::new(&directory.path().join("floor"), subject.lines());
+    let line = last_lines(&subject.replica);
+    let mut file = File::create(directory.path().join("floor")).unwrap();
+    let floor = Floor::new(move |_| {
+        file.write_all(&line).unwrap();
+        file.sync_data().unwrap();
+    });
     let names = ["floor, append and sync", "prophet"];
     let runs = RefCell::new((subject, floor, names.map(|_| Vec::new())));
 
@@ -133,22 +67,10 @@ fn edits(criterion: &mut Criterion) {
         group.bench_function(*name, |bencher| {
             bencher.iter_custom(|count| {
                 let (subject, floor, times) = &mut *runs.borrow_mut();
-                let mut total = Duration::ZERO;
-                for _ in 0..count {
-                    for (index, times) in times.iter_mut().enumerate() {
-                        let started = Instant::now();
-                        match index {
-                            0 => floor.edit(),
-                            _ => subject.edit(),
-                        }
-                        let time = started.elapsed();
-                        times.push(time);
-                        if index == wanted {
-                            total += time;
-                        }
-                    }
-                }
-                total
+                in_turns(count, wanted, times, |index| match index {
+                    0 => floor.edit(),
+                    _ => subject.edit(),
+                })
             });
         });
     }
@@ -160,43 +82,6 @@ fn edits(criterion: &mut Criterion) {
         "single durable edit, fs, medians: prophet {prophet:?}; {:.2}x of append and sync ({floor:?})",
         prophet.as_secs_f64() / floor.as_secs_f64()
     );
-}
-
-/// Creates records of five properties, and updates one property at a time, each a changeset.
-async fn fill(replica: &Replica) {
-    const OF: usize = CHANGESETS / 10;
-    let mut keys: Vec<RecordKey> = Vec::new();
-    for first in (0..CHANGESETS).step_by(BATCH) {
-        let known = &keys;
-        let edited = replica
-            .edit(|edit| async move {
-                let mut created = Vec::new();
-                for number in first..CHANGESETS.min(first + BATCH) {
-                    edit.begin_changeset("ada@example.org", None)?;
-                    match number.checked_sub(OF) {
-                        None => {
-                            let properties = Properties::new()
-                                .with("title", format!("bug number {number}"))?
-                                .with("status", "open")?
-                                .with("owner", "ada@example.org")?
-                                .with("severity", 3)?
-                                .with("component", "storage")?;
-                            created.push(edit.create("bug", properties).await?);
-                        }
-                        Some(update) => {
-                            let status = format!("state {}", update / OF);
-                            let status = Properties::new().with("status", status)?;
-                            let key = known.iter().chain(&created).nth(update % OF).unwrap();
-                            edit.update(key, status).await?;
-                        }
-                    }
-                }
-                Ok(created)
-            })
-            .await
-            .unwrap();
-        keys.extend(edited.value);
-    }
 }
 
 /// The log in commits of a batch each, with the states that they lead to.

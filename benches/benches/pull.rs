@@ -14,58 +14,19 @@
 use std::path::Path;
 
 use backend_sqlite::SqliteStore;
+use benches::{BATCH, CHANGESETS, fill};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
 use prophet_store::{
-    ChangesetSource as _, Identity, MemoryStore, Properties, PullOptions, RecordKey, Replica,
-    ReplicaStore, VersionVector,
+    ChangesetSource as _, Identity, MemoryStore, PullOptions, Replica, ReplicaStore, VersionVector,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-const CHANGESETS: usize = 50_000;
-const RECORDS: usize = 5_000;
-/// As many changesets as a batch of a pull has.
-const BATCH: usize = 4_096;
 /// As many as fit in a processor's cache with all that is made of them: what suits a store whose
 /// commits cost nothing.
 const SMALL_BATCH: usize = 512;
-
-/// Creates records of five properties, and updates one property at a time, each a changeset.
-async fn fill(replica: &Replica) {
-    let mut keys: Vec<RecordKey> = Vec::new();
-    for first in (0..CHANGESETS).step_by(BATCH) {
-        let known = &keys;
-        let edited = replica
-            .edit(|edit| async move {
-                let mut created = Vec::new();
-                for number in first..CHANGESETS.min(first + BATCH) {
-                    edit.begin_changeset("ada@example.org", None)?;
-                    match number.checked_sub(RECORDS) {
-                        None => {
-                            let properties = Properties::new()
-                                .with("title", format!("bug number {number}"))?
-                                .with("status", "open")?
-                                .with("owner", "ada@example.org")?
-                                .with("severity", 3)?
-                                .with("component", "storage")?;
-                            created.push(edit.create("bug", properties).await?);
-                        }
-                        Some(update) => {
-                            let status = format!("state {}", update / RECORDS);
-                            let status = Properties::new().with("status", status)?;
-                            edit.update(&known[update % RECORDS], status).await?;
-                        }
-                    }
-                }
-                Ok(created)
-            })
-            .await
-            .unwrap();
-        keys.extend(edited.value);
-    }
-}
 
 async fn pull(store: impl ReplicaStore, source: &Replica, batches_of: usize) {
     let target = Replica::open(store).await.unwrap();

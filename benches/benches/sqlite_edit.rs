@@ -11,51 +11,21 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     clippy::indexing_slicing,
     reason = "a bench measures time and stops at the first surprise"
 )]
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backend_sqlite::SqliteStore;
+use benches::{Floor, RECORDS, Subject, in_turns, median};
 use criterion::{Criterion, criterion_group, criterion_main};
-use futures_channel::oneshot;
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
-use prophet_store::{Direction, Identity, Properties, RecordKey, Replica, Value, codec};
+use prophet_store::{Direction, Identity, Replica, codec};
 use rusqlite::{Connection, params};
-
-const RECORDS: usize = 1_000;
-
-/// A worker thread that owns a connection and runs one statement list a job.
-struct Floor {
-    jobs: mpsc::Sender<(u64, oneshot::Sender<()>)>,
-    done: u64,
-}
-
-impl Floor {
-    fn new(mut job: impl FnMut(u64) + Send + 'static) -> Self {
-        let (jobs, received) = mpsc::channel::<(u64, oneshot::Sender<()>)>();
-        std::thread::spawn(move || {
-            while let Ok((number, reply)) = received.recv() {
-                job(number);
-                let _ = reply.send(());
-            }
-        });
-        Self { jobs, done: 0 }
-    }
-
-    fn edit(&mut self) {
-        self.done += 1;
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send((self.done, reply)).unwrap();
-        block_on(answer).unwrap();
-    }
-}
 
 fn connect(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
@@ -65,46 +35,13 @@ fn connect(path: &Path) -> Connection {
     connection
 }
 
-struct Subject {
-    replica: Replica,
-    keys: Vec<RecordKey>,
-    edits: i64,
-}
-
-impl Subject {
-    fn new(path: &Path) -> Self {
-        let store = SqliteStore::create(path, Identity::new_database().unwrap()).unwrap();
-        let replica = block_on(Replica::open(store)).unwrap();
-        let edited = block_on(replica.edit(|edit| async move {
-            let mut keys = Vec::new();
-            for _ in 0..RECORDS {
-                let properties = Properties::new()
-                    .with("title", "a bug that somebody has found")?
-                    .with("status", "open")?
-                    .with("count", 0)?;
-                keys.push(edit.create("bug", properties).await?);
-            }
-            Ok(keys)
-        }));
-        Self { replica, keys: edited.unwrap().value, edits: 0 }
-    }
-
-    fn edit(&mut self) {
-        self.edits += 1;
-        // Records in an order that is neither sequential nor always the same few.
-        let key = &self.keys[(self.edits as usize * 7_919) % RECORDS];
-        let properties = Properties::new().with("count", Value::from(self.edits)).unwrap();
-        block_on(self.replica.update(key, properties)).unwrap().unwrap();
-    }
-
-    /// The bytes that one edit appends to the log and puts in the place of the record.
-    fn bytes(&self) -> (Vec<u8>, Vec<u8>) {
-        let mut log = self.replica.log(None, Direction::Backward);
-        let entry = block_on(log.next()).unwrap().unwrap();
-        let key = entry.changeset.changes()[0].record.clone();
-        let read = block_on(self.replica.store().get_records(&[key])).unwrap();
-        (codec::encode_entry(&entry), codec::encode_record(read.value[0].as_ref().unwrap()))
-    }
+/// The bytes that the last edit appended to the log and put in the place of the record.
+fn last_bytes(replica: &Replica) -> (Vec<u8>, Vec<u8>) {
+    let mut log = replica.log(None, Direction::Backward);
+    let entry = block_on(log.next()).unwrap().unwrap();
+    let key = entry.changeset.changes()[0].record.clone();
+    let read = block_on(replica.store().get_records(&[key])).unwrap();
+    (codec::encode_entry(&entry), codec::encode_record(read.value[0].as_ref().unwrap()))
 }
 
 fn one_row(path: &Path, (entry, state): (Vec<u8>, Vec<u8>)) -> Floor {
@@ -190,17 +127,13 @@ fn same_rows(prophet: &Path, path: &Path) -> Floor {
     })
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 fn edits(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let prophet = directory.path().join("prophet.db");
-    let mut subject = Subject::new(&prophet);
+    let store = SqliteStore::create(&prophet, Identity::new_database().unwrap()).unwrap();
+    let mut subject = Subject::new(store);
     subject.edit();
-    let one = one_row(&directory.path().join("one.db"), subject.bytes());
+    let one = one_row(&directory.path().join("one.db"), last_bytes(&subject.replica));
     let same = same_rows(&prophet, &directory.path().join("same.db"));
     let names = ["floor, one row", "floor, same rows", "prophet"];
     let runs = RefCell::new((subject, one, same, names.map(|_| Vec::new())));
@@ -210,23 +143,11 @@ fn edits(criterion: &mut Criterion) {
         group.bench_function(*name, |bencher| {
             bencher.iter_custom(|count| {
                 let (subject, one, same, times) = &mut *runs.borrow_mut();
-                let mut total = Duration::ZERO;
-                for _ in 0..count {
-                    for (index, times) in times.iter_mut().enumerate() {
-                        let started = Instant::now();
-                        match index {
-                            0 => one.edit(),
-                            1 => same.edit(),
-                            _ => subject.edit(),
-                        }
-                        let time = started.elapsed();
-                        times.push(time);
-                        if index == wanted {
-                            total += time;
-                        }
-                    }
-                }
-                total
+                in_turns(count, wanted, times, |index| match index {
+                    0 => one.edit(),
+                    1 => same.edit(),
+                    _ => subject.edit(),
+                })
             });
         });
     }
