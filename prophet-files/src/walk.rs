@@ -17,6 +17,10 @@ use crate::source::PublishedSource;
 
 /// So many segments are fetched, or wait to be read, at a time.
 const AHEAD: usize = 4;
+/// And the ones after the first only as long as they have no more bytes than this.
+const AHEAD_BYTES: u64 = 64 << 20;
+/// No segment is longer: it is held in memory.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// What of an origin is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,12 @@ struct Part {
     segment: Segment,
     bytes: Range<u64>,
     fresh: bool,
+}
+
+impl Part {
+    fn len(&self) -> u64 {
+        self.bytes.end.saturating_sub(self.bytes.start)
+    }
 }
 
 /// Something that may be over once the manifest is read again, or not.
@@ -75,6 +85,8 @@ pub(crate) struct Walk<'a, F> {
     forked: HashSet<ReplicaId>,
     parts: VecDeque<Part>,
     ahead: Ahead<'a, (Part, Result<Vec<u8>, FetchError>)>,
+    /// How many bytes these bring.
+    ahead_bytes: u64,
     reading: Option<Reading>,
     /// The furthest position of what was given.
     furthest: Position,
@@ -93,6 +105,7 @@ impl<'a, F: Fetch> Walk<'a, F> {
             forked: HashSet::new(),
             parts: VecDeque::new(),
             ahead: Ahead::new(),
+            ahead_bytes: 0,
             reading: None,
             furthest: Position::ZERO,
             troubled: None,
@@ -152,6 +165,7 @@ impl<'a, F: Fetch> Walk<'a, F> {
         let parts = manifest.segments.iter().filter_map(|segment| self.part(segment, fresh));
         self.parts = parts.collect();
         self.ahead = Ahead::new();
+        self.ahead_bytes = 0;
         self.reading = None;
         self.manifest = Some(manifest);
     }
@@ -207,8 +221,11 @@ impl<'a, F: Fetch> Walk<'a, F> {
     /// Waits for the next part, while the ones after it come.
     async fn fetch_next(&mut self) -> Option<Result<Reading, Trouble>> {
         while self.ahead.len() < AHEAD
+            && let Some(next) = self.parts.front()
+            && (self.ahead.len() == 0 || self.ahead_bytes + next.len() <= AHEAD_BYTES)
             && let Some(part) = self.parts.pop_front()
         {
+            self.ahead_bytes += part.len();
             let fetch = self.source.fetch();
             self.ahead.begin(async move {
                 let fetched = fetch_part(fetch, &part).await;
@@ -216,13 +233,14 @@ impl<'a, F: Fetch> Walk<'a, F> {
             });
         }
         let (part, fetched) = self.ahead.next().await?;
+        self.ahead_bytes = self.ahead_bytes.saturating_sub(part.len());
         Some(fetched.map_err(Trouble::from).and_then(|bytes| self.begin(part, bytes)))
     }
 
     fn begin(&self, part: Part, bytes: Vec<u8>) -> Result<Reading, Trouble> {
         let name = &part.segment.name;
         let bad = |why: String| Err(Trouble { why: format!("{name}: {why}"), lasting: false });
-        let expected = part.bytes.end.saturating_sub(part.bytes.start);
+        let expected = part.len();
         if bytes.len() as u64 != expected {
             return bad(format!(
                 "{} bytes came from byte {} on, but the manifest says that there are {expected}",
@@ -317,6 +335,10 @@ impl<'a, F: Fetch> Walk<'a, F> {
 async fn fetch_part<F: Fetch>(fetch: &F, part: &Part) -> Result<Vec<u8>, FetchError> {
     let Part { segment, bytes, fresh } = part;
     check_name(&segment.name)?;
+    if part.len() > MOST_BYTES {
+        let why = format!("it has {} bytes, and more than {MOST_BYTES} are not read", part.len());
+        return Err(FetchError::invalid(&segment.name, why));
+    }
     let whole = *bytes == (0..segment.bytes) && is_compressed(&segment.name);
     let request = Request::new(&segment.name, segment.bytes).fresh(*fresh);
     let request = if whole { request } else { request.range(bytes.clone()) };

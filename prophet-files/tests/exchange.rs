@@ -7,7 +7,9 @@ mod support;
 
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
-use prophet_files::{PublishOptions, PublishedSource, publish};
+use prophet_files::{
+    Fetch, FetchError, PublishOptions, PublishedSource, Request, Response, publish,
+};
 use prophet_store::*;
 use proptest::prelude::*;
 use support::{Files, assert_sound, create, digests, other, pull, replica_of, title};
@@ -205,4 +207,63 @@ fn what_is_known_is_not_given() {
         assert_eq!(given(known).await, all[100..]);
         assert_eq!(given(ada.vector().await.unwrap()).await, []);
     });
+}
+
+/// A tree behind caches: what is not asked for past them may be any earlier state of a file.
+#[derive(Debug)]
+struct Cached<'a> {
+    states: &'a [Files],
+    /// Chance.
+    drawn: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Fetch for Cached<'_> {
+    fn place(&self) -> &str {
+        "a cache"
+    }
+
+    async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
+        let ordering = std::sync::atomic::Ordering::Relaxed;
+        let drawn = self.drawn.fetch_add(0x9e37_79b9_7f4a_7c15, ordering);
+        let last = self.states.len() - 1;
+        let at = if request.fresh { last } else { (drawn >> 33) % (last + 1) };
+        self.states[at].fetch(request).await
+    }
+}
+
+/// Whatever state of it each file comes in, a pull completes; and it is right.
+async fn pull_from_caches(counts: &[usize], live: bool, drawn: usize) {
+    let ada = replica_of(Identity::new_database().unwrap()).await;
+    let (tree, mut states) = (Files::new(), Vec::new());
+    for count in counts {
+        create(&ada, *count).await;
+        publish(&ada, &tree, PublishOptions::new()).await.unwrap();
+        states.push(tree.copied());
+        if live && let Some(state) = states.last() {
+            support::make_live(state, &ada).await;
+        }
+    }
+    let drawn = std::sync::atomic::AtomicUsize::new(drawn);
+    let source = PublishedSource::open(Cached { states: &states, drawn }).await.unwrap();
+    let bob = other(&ada).await;
+    let all = digests(&ada).await;
+    for _ in 0..10 {
+        pull(&bob, &source).await;
+        assert_sound(&bob).await;
+        assert!(all.starts_with(&digests(&bob).await));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn old_copies_in_caches_do_no_harm(
+        counts in prop::collection::vec(1..120_usize, 1..8),
+        live: bool,
+        drawn: usize,
+    ) {
+        block_on(pull_from_caches(&counts, live, drawn));
+    }
 }

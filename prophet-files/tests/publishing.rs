@@ -9,9 +9,8 @@ use std::sync::atomic::Ordering;
 
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
-use prophet_files::line::{Line, LineReader, LineWriter};
-use prophet_files::manifest::{FrameAt, Holds, MANIFEST, Manifest};
-use prophet_files::segment::SegmentReader;
+use prophet_files::line::{Line, LineReader};
+use prophet_files::manifest::{MANIFEST, Manifest};
 use prophet_files::*;
 use prophet_store::*;
 use support::{Files, assert_sound, create, digests, other, pull, replica, replica_of, title};
@@ -254,37 +253,6 @@ fn whatever_byte_is_changed_nothing_false_is_taken_in() {
     });
 }
 
-/// Makes of the last segment what a live replica has: plain text, of which not all counts yet.
-async fn make_live(tree: &Files, ada: &Replica) -> Manifest {
-    let mut manifest = manifest(tree).await;
-    let database = ada.store().facts().identity.database;
-    let sealed = manifest.segments.pop().unwrap();
-    let bytes = tree.files.lock().unwrap()[&sealed.name].clone();
-    let mut reader = SegmentReader::new(&sealed.name, database, 0, bytes).unwrap();
-    let (mut writer, mut text) = (LineWriter::new(database), Vec::new());
-    let mut frames: Vec<FrameAt> = Vec::new();
-    while let Some(line) = reader.next_line().unwrap() {
-        let offset = text.len() as u64;
-        if matches!(line, Line::Sealed(_)) {
-            break;
-        }
-        if writer.write(&line, &mut text) {
-            frames.push(FrameAt { offset, holds: Holds::default() });
-        }
-        if let Line::Entry(entry) = &line {
-            frames.last_mut().unwrap().holds.note(entry);
-        }
-    }
-    let name = "log/00000001.jsonl".to_owned();
-    let bytes = text.len() as u64;
-    text.extend_from_slice(b"{\"position\":301,");
-    let segment = manifest::Segment { name: name.clone(), bytes, frames, ..sealed };
-    manifest.segments.push(segment);
-    tree.put(&name, text).await.unwrap();
-    tree.put(MANIFEST, manifest.encode()).await.unwrap();
-    manifest
-}
-
 #[test]
 fn the_last_segment_of_a_live_replica_is_read_as_far_as_it_counts() {
     block_on(async {
@@ -294,7 +262,7 @@ fn the_last_segment_of_a_live_replica_is_read_as_far_as_it_counts() {
         pull(&bob, &ada).await;
         create(&ada, 150).await;
         put(&ada, &tree).await;
-        let live = make_live(&tree, &ada).await;
+        let live = support::make_live(&tree, &ada).await;
         let source = PublishedSource::open(&tree).await.unwrap();
         let eve = other(&ada).await;
         pull(&eve, &source).await;

@@ -101,13 +101,18 @@ pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
     words
 }
 
+/// Whether TLS is what failed: most often a certificate that nobody here trusts.
+fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || io.is_some_and(|inner| inner.is::<rustls::Error>())
+        || error.source().is_some_and(is_tls)
+}
+
 pub(crate) fn not_sent(place: &str, error: reqwest::Error) -> Failure {
     let error = error.without_url();
     let why = describe(&error);
-    if error.is_redirect() {
-        return Failure::lasting(FetchError::invalid(place, why));
-    }
-    match error.is_builder() {
+    match error.is_redirect() || error.is_builder() || is_tls(&error) {
         true => Failure::lasting(FetchError::invalid(place, why)),
         false => Failure::passing(place, why),
     }

@@ -103,6 +103,31 @@ impl Server {
         })
     }
 
+    /// As nginx, over TLS, with a certificate that nobody but the test trusts.
+    fn secure_nginx() -> Self {
+        Self::start("nginx", |port, directory| {
+            let made = Command::new("openssl")
+                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+                .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+                .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+                .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+                .args(["-keyout", "key.pem", "-out", "cert.pem"])
+                .current_dir(directory)
+                .output()
+                .unwrap_or_else(|error| panic!("openssl is needed for this test: {error}"));
+            assert!(made.status.success(), "{made:?}");
+            let listen = format!("{port} ssl");
+            let configuration = NGINX.replace("PORT", &listen).replace(
+                "root tree;",
+                "root tree; ssl_certificate cert.pem; ssl_certificate_key key.pem;
+                 location /plain/ { return 302 http://127.0.0.1:1/manifest.json; }",
+            );
+            fs::write(directory.join("nginx.conf"), configuration).unwrap();
+            let directory = directory.to_str().unwrap().to_owned();
+            ["-p", &directory, "-c", "nginx.conf", "-e", "stderr"].map(str::to_owned).to_vec()
+        })
+    }
+
     fn python() -> Self {
         Self::start("python3", |port, directory| {
             let tree = directory.join("tree").to_str().unwrap().to_owned();
@@ -239,4 +264,43 @@ fn a_server_that_is_not_there_is_named() {
         let error = block_on(HttpSource::open_with(url, options)).unwrap_err().to_string();
         assert!(error.contains(url), "{error}");
     }
+}
+
+#[test]
+fn https_is_for_certificates_that_the_system_trusts() {
+    let server = Server::secure_nginx();
+    let url = format!("https://127.0.0.1:{}/", server.port);
+    block_on(async {
+        let ada = replica().await;
+        fill(&ada, 10, 10).await;
+        publish(&ada, &server.tree()).await;
+        let options = HttpOptions::new().no_proxy();
+        let error = HttpSource::open_with(&url, options).await.unwrap_err().to_string();
+        assert!(error.contains("certificate"), "{error}");
+    });
+    // What the system trusts, a process is told when it begins.
+    let trusting = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "over_https", "--ignored", "--nocapture"])
+        .env("SSL_CERT_FILE", server.directory.path().join("cert.pem"))
+        .env("PROPHET_TEST_URL", &url)
+        .output()
+        .unwrap();
+    assert!(trusting.status.success(), "{trusting:?}");
+    assert!(String::from_utf8_lossy(&trusting.stdout).contains("1 passed"), "{trusting:?}");
+}
+
+#[test]
+#[ignore = "the test before this one runs it, with a server"]
+fn over_https() {
+    let url = std::env::var("PROPHET_TEST_URL").unwrap();
+    block_on(async {
+        let options = HttpOptions::new().no_proxy();
+        let source = HttpSource::open_with(&url, options).await.unwrap();
+        let identity = prophet_store::Identity::new_replica(source.manifest().identity.database);
+        let bob = support::replica_of(identity.unwrap()).await;
+        assert_eq!(pull(&bob, &source).await.integrated, 10);
+        let plain = format!("{url}plain/");
+        let error = HttpSource::open_with(&plain, options).await.unwrap_err().to_string();
+        assert!(error.contains("not secure"), "{error}");
+    });
 }

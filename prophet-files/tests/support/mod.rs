@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures_lite::StreamExt as _;
+use prophet_files::line::{Line, LineWriter};
+use prophet_files::manifest::{FrameAt, Holds, MANIFEST, Manifest, Segment};
+use prophet_files::segment::SegmentReader;
 use prophet_files::{Fetch, FetchError, Request, Response, Tree};
 use prophet_store::*;
 
@@ -136,4 +139,35 @@ pub async fn pull(target: &Replica, source: &dyn ChangesetSource) -> PullReport 
 pub async fn assert_sound(replica: &Replica) {
     let audit = replica.store().audit().await.unwrap();
     assert!(audit.is_sound(), "{:?}", audit.problems);
+}
+
+/// Makes of the last segment what a live replica has: plain text, of which not all counts yet.
+pub async fn make_live(tree: &Files, ada: &Replica) -> Manifest {
+    let mut manifest = Manifest::decode(&tree.files.lock().unwrap()[MANIFEST]).unwrap();
+    let database = ada.store().facts().identity.database;
+    let sealed = manifest.segments.pop().unwrap();
+    let bytes = tree.files.lock().unwrap()[&sealed.name].clone();
+    let mut reader = SegmentReader::new(&sealed.name, database, 0, bytes).unwrap();
+    let (mut writer, mut text) = (LineWriter::new(database), Vec::new());
+    let mut frames: Vec<FrameAt> = Vec::new();
+    while let Some(line) = reader.next_line().unwrap() {
+        let offset = text.len() as u64;
+        if matches!(line, Line::Sealed(_)) {
+            break;
+        }
+        if writer.write(&line, &mut text) {
+            frames.push(FrameAt { offset, holds: Holds::default() });
+        }
+        if let Line::Entry(entry) = &line {
+            frames.last_mut().unwrap().holds.note(entry);
+        }
+    }
+    let name = "log/00000001.jsonl".to_owned();
+    let bytes = text.len() as u64;
+    text.extend_from_slice(b"{\"position\":301,");
+    let segment = Segment { name: name.clone(), bytes, frames, ..sealed };
+    manifest.segments.push(segment);
+    tree.put(&name, text).await.unwrap();
+    tree.put(MANIFEST, manifest.encode()).await.unwrap();
+    manifest
 }
