@@ -164,6 +164,8 @@ impl FsOptions {
         let lock = place.disk.open(LOCK).or_else(|_| place.disk.create(LOCK));
         let lock = lock.map_err(place.io("opening the lock"))?;
         lock.lock().map_err(place.io("taking the lock"))?;
+        // Who created it may have died before the name of the identity was durable.
+        place.disk.sync_names("").map_err(place.io("opening the replica"))?;
         let (state, _) = place.load(true)?;
         clean(&place);
         lock.unlock().map_err(place.io("giving the lock back"))?;
