@@ -144,8 +144,9 @@ impl FsOptions {
             "replica": identity.replica.to_string(),
         });
         put_file(disk, "", IDENTITY, |out| writeln!(out, "{text}")).map_err(&failed)?;
+        // It is derived, and the replica is there without it.
+        let _ = seal::put_manifest(&place, &state);
         lock.unlock().map_err(&failed)?;
-        seal::put_manifest(&place, &state).map_err(&failed)?;
         self.start(place, state)
     }
 

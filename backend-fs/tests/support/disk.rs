@@ -328,6 +328,8 @@ struct Machine {
     outstanding: Option<String>,
     written: bool,
     gated: bool,
+    /// Operations are not counted, and do not fail.
+    aside: bool,
 }
 
 #[derive(Debug, Default)]
@@ -356,6 +358,12 @@ impl SimulatedDisk {
     pub(crate) fn with_fault(self, fault: Option<Fault>) -> Self {
         self.machine().fault = fault;
         self
+    }
+
+    /// Counts from here on, up to this fault.
+    pub(crate) fn with_fault_in(self, fault: Option<Fault>) -> Self {
+        self.machine().steps = 0;
+        self.with_fault(fault)
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -400,6 +408,14 @@ impl SimulatedDisk {
         self.0.changed.notify_all();
     }
 
+    /// What `look` does is not counted and does not fail, unless everything does.
+    pub(crate) fn aside<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.machine().aside = true;
+        let looked = look();
+        self.machine().aside = false;
+        looked
+    }
+
     fn op<T>(
         &self,
         changes: bool,
@@ -413,6 +429,9 @@ impl SimulatedDisk {
             let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             assert!(!timeout.timed_out(), "nobody took the answer to a commit");
             machine = woken;
+        }
+        if machine.aside && !machine.dead {
+            return act(&mut machine);
         }
         machine.steps += 1;
         if machine.dead {
@@ -429,11 +448,17 @@ impl SimulatedDisk {
             Some(fault) => {
                 machine.fired = Some(what);
                 machine.dead = fault.forever;
-                match fault.kind {
-                    Kind::Before => {}
-                    Kind::After => drop(act(&mut machine)?),
-                    Kind::Half => half(&mut machine),
-                }
+                let done = match fault.kind {
+                    Kind::Before => None,
+                    Kind::After => Some(act(&mut machine)),
+                    Kind::Half => {
+                        half(&mut machine);
+                        None
+                    }
+                };
+                // A file that is closed asks for the machine.
+                drop(machine);
+                done.transpose()?;
                 Err(fault.error.into())
             }
         }
