@@ -195,6 +195,11 @@ impl Place {
         }
         let Some(number) = segments.open else {
             let number = state.sealed.segments.len() as u64 + 1;
+            // What was sealed last stays as it was until the next one is there.
+            if !segments.leftovers.contains(&open_segment(number - 1)) {
+                let name = open_segment(number);
+                return Err(self.corrupt(&name, "the last segment of the log is missing"));
+            }
             state.tail = Tail::nowhere(self.identity.database, number, state.head);
             return Ok((state, Rest::Nothing));
         };

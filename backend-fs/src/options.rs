@@ -167,7 +167,10 @@ impl FsOptions {
         lock.lock().map_err(place.io("taking the lock"))?;
         // Who created it may have died before the name of the identity was durable.
         place.disk.sync_names("").map_err(place.io("opening the replica"))?;
-        let (state, _) = place.load(true)?;
+        let (mut state, _) = place.load(true)?;
+        if state.tail.name.is_empty() {
+            seal::begin_segment(&place, &mut state)?;
+        }
         clean(&place);
         lock.unlock().map_err(place.io("giving the lock back"))?;
         self.start(place, state)
