@@ -140,9 +140,13 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 
 impl Disk for SystemDisk {
     fn make_root(&self) -> io::Result<()> {
+        let missing = self.root.ancestors().take_while(|path| !path.exists()).count();
         fs::create_dir_all(&self.root)?;
-        let parent = self.root.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_directory(parent.unwrap_or(Path::new(".")))
+        for path in self.root.ancestors().take(missing.max(1)) {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            sync_directory(parent.unwrap_or(Path::new(".")))?;
+        }
+        Ok(())
     }
 
     fn make_directory(&self, name: &str) -> io::Result<()> {

@@ -19,6 +19,9 @@ pub(crate) fn from_io(place: &str, action: &str, error: io::Error) -> StoreError
             StoreError::full(place, Some(error.into()))
         }
         ErrorKind::ReadOnlyFilesystem => StoreError::read_only(place),
+        ErrorKind::UnexpectedEof => {
+            StoreError::corrupt(place, format!("{action}: a file is shorter than it should be"))
+        }
         _ => StoreError::io(place, action, error),
     }
 }
@@ -36,7 +39,9 @@ pub(crate) fn bad_line(place: &str, file: &str, offset: u64, error: BadLine) -> 
 /// A table that cannot be read.
 pub(crate) fn table(place: &str) -> impl Fn(TableError) -> StoreError {
     move |error| match error {
-        TableError::Io { source, .. } => StoreError::io(place, "reading an index", source),
+        TableError::Io { source, .. } if source.kind() != ErrorKind::UnexpectedEof => {
+            StoreError::io(place, "reading an index", source)
+        }
         other => StoreError::corrupt(
             place,
             format!(

@@ -180,6 +180,10 @@ impl Place {
     /// Sealed segments that the index lacks are gone through; what is made of them is kept with
     /// `keep`, for which one has to hold the lock.
     pub(crate) fn load(&self, keep: bool) -> Result<(State, Rest), StoreError> {
+        if keep {
+            // Who put a segment there may have died before its name was durable.
+            self.disk.sync_names(LOG).map_err(self.io("syncing the names in the log"))?;
+        }
         let segments = self.segments()?;
         let (index, sealed) = self.index(&segments.sealed)?;
         let mut state = State {
@@ -198,6 +202,11 @@ impl Place {
         }
         let Some(number) = segments.open else {
             let number = state.sealed.segments.len() as u64 + 1;
+            // What was sealed last stays as it was until the next one is there.
+            if !segments.leftovers.contains(&open_segment(number - 1)) {
+                let name = open_segment(number);
+                return Err(self.corrupt(&name, "the last segment of the log is missing"));
+            }
             state.tail = Tail::nowhere(self.identity.database, number, state.head);
             return Ok((state, Rest::Nothing));
         };

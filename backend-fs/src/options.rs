@@ -146,8 +146,9 @@ impl FsOptions {
             "replica": identity.replica.to_string(),
         });
         put_file(disk, "", IDENTITY, |out| writeln!(out, "{text}")).map_err(&failed)?;
+        // It is derived, and the replica is there without it.
+        let _ = seal::put_manifest(&place, &state);
         lock.unlock().map_err(&failed)?;
-        seal::put_manifest(&place, &state).map_err(&failed)?;
         self.start(place, state)
     }
 
@@ -169,7 +170,12 @@ impl FsOptions {
         let lock = place.disk.open(LOCK).or_else(|_| place.disk.create(LOCK));
         let lock = lock.map_err(place.io("opening the lock"))?;
         lock.lock().map_err(place.io("taking the lock"))?;
-        let (state, _) = place.load(true)?;
+        // Who created it may have died before the name of the identity was durable.
+        place.disk.sync_names("").map_err(place.io("opening the replica"))?;
+        let (mut state, _) = place.load(true)?;
+        if state.tail.name.is_empty() {
+            seal::begin_segment(&place, &mut state)?;
+        }
         clean(&place);
         lock.unlock().map_err(place.io("giving the lock back"))?;
         self.start(place, state)

@@ -14,9 +14,16 @@ pub(crate) struct Shared {
     pub(crate) place: Place,
     state: RwLock<State>,
     cache: LogCache,
-    /// Held while the log is read on. What is in it says whether this handle is appending: then
-    /// nobody else is, and what is behind the end is no commit yet.
-    reading_on: Mutex<bool>,
+    /// Held while the log is read on.
+    reading_on: Mutex<Reading>,
+}
+
+#[derive(Default)]
+struct Reading {
+    /// This handle is appending: then nobody else is, and what is behind the end is no commit yet.
+    appending: bool,
+    /// A commit may be in the state in part, for it could not be taken in.
+    partial: bool,
 }
 
 impl Shared {
@@ -25,7 +32,7 @@ impl Shared {
             place,
             state: RwLock::new(state),
             cache: LogCache::default(),
-            reading_on: Mutex::new(false),
+            reading_on: Mutex::default(),
         }
     }
 
@@ -39,7 +46,7 @@ impl Shared {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn reading_on(&self) -> MutexGuard<'_, bool> {
+    fn reading_on(&self) -> MutexGuard<'_, Reading> {
         self.reading_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -49,9 +56,9 @@ impl Shared {
         read: impl FnOnce(Log<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         {
-            let appending = self.reading_on();
-            if !*appending {
-                self.read_on(false)?;
+            let mut reading = self.reading_on();
+            if !reading.appending {
+                self.read_on(&mut reading, false)?;
             }
         }
         self.on(&self.state(), read)
@@ -66,19 +73,19 @@ impl Shared {
     /// guard is dropped. Only for whoever holds the lock of the place. An append that was cut off
     /// is taken away.
     pub(crate) fn begin_append(&self) -> Result<Appending<'_>, StoreError> {
-        let mut appending = self.reading_on();
-        if self.read_on(true)? == Rest::Torn {
+        let mut reading = self.reading_on();
+        if self.read_on(&mut reading, true)? == Rest::Torn {
             let state = self.state();
             let failed = self.place.io("taking away an append that was cut off");
             state.tail.file.truncate(state.tail.len).map_err(&failed)?;
             state.tail.file.sync().map_err(&failed)?;
         }
-        *appending = true;
+        reading.appending = true;
         Ok(Appending(self))
     }
 
     /// Reads on in the log. `keep` says whether the lock is held.
-    fn read_on(&self, keep: bool) -> Result<Rest, StoreError> {
+    fn read_on(&self, reading: &mut Reading, keep: bool) -> Result<Rest, StoreError> {
         if self.place.published.is_some() {
             return Ok(Rest::Nothing);
         }
@@ -87,35 +94,46 @@ impl Shared {
             let failed = self.place.io("looking at the log");
             (state.tail.file.len().map_err(failed)?, state.tail.len, state.tail.sealed)
         };
-        if end <= len && !sealed {
-            return Ok(Rest::Nothing);
-        }
-        let mut rest = Rest::Nothing;
-        if !sealed {
-            rest = self.change(|state| {
-                let mut tail = state.tail.clone();
-                let (committed, rest) = tail.read_on(&self.place.name)?;
-                if !committed.is_empty() || tail.sealed {
-                    // It counts once it is durable.
-                    tail.file.sync().map_err(self.place.io("syncing the log"))?;
-                    state.tail = tail;
-                    state.replay(committed)?;
+        if !reading.partial && !sealed {
+            if end <= len {
+                return Ok(Rest::Nothing);
+            }
+            reading.partial = true;
+            match self.change(|state| self.follow(state)) {
+                Ok(rest) => {
+                    reading.partial = false;
+                    if !self.state().tail.sealed {
+                        return Ok(rest);
+                    }
                 }
-                Ok::<_, StoreError>(rest)
-            })?;
+                // Somebody may have cut it off and written on while it was read.
+                Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
+                Err(other) => return Err(other),
+            }
         }
-        if self.state().tail.sealed {
-            // There are others now, or will be.
-            let (loaded, torn) = match keep {
-                true => self.place.load(true)?,
-                false => self.place.load_beside_writers()?,
-            };
-            self.change(|state| {
-                if loaded.head.version >= state.head.version {
-                    *state = loaded;
-                }
-            });
-            return Ok(torn);
+        // There are other segments now, or will be.
+        let (loaded, torn) = match keep {
+            true => self.place.load(true)?,
+            false => self.place.load_beside_writers()?,
+        };
+        self.change(|state| {
+            if reading.partial || loaded.head.version >= state.head.version {
+                *state = loaded;
+            }
+        });
+        reading.partial = false;
+        Ok(torn)
+    }
+
+    /// Takes in what was appended to the open segment.
+    fn follow(&self, state: &mut State) -> Result<Rest, StoreError> {
+        let mut tail = state.tail.clone();
+        let (committed, rest) = tail.read_on(&self.place.name)?;
+        if !committed.is_empty() || tail.sealed {
+            // It counts once it is durable.
+            tail.file.sync().map_err(self.place.io("syncing the log"))?;
+            state.tail = tail;
+            state.replay(committed)?;
         }
         Ok(rest)
     }
@@ -126,6 +144,6 @@ pub(crate) struct Appending<'a>(&'a Shared);
 
 impl Drop for Appending<'_> {
     fn drop(&mut self) {
-        *self.0.reading_on() = false;
+        self.0.reading_on().appending = false;
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use prophet_files::line::{CommitEnd, Line, LineReader, Start};
+use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, Start};
 use prophet_files::manifest::Holds;
 use prophet_store::{DatabaseId, Head, LogEntry, Position, StoreError};
 
@@ -28,11 +28,12 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn note(&mut self, begins: bool, offset: u64, line: &Line) {
+    /// Takes in a line: whether a frame begins with it, where it is, and the entry that it is.
+    pub(crate) fn note(&mut self, begins: bool, offset: u64, entry: Option<&LogEntry>) {
         if begins {
             self.empty = Some(offset);
         }
-        let Line::Entry(entry) = line else { return };
+        let Some(entry) = entry else { return };
         if let Some(offset) = self.empty.take() {
             let (first, holds) = (entry.position, Holds::default());
             self.all.push(OpenFrame { offset, first, holds });
@@ -87,7 +88,7 @@ impl Tail {
     ) -> Self {
         let (number, base) = (start.segment, start.base);
         let mut frames = Frames::default();
-        frames.note(true, 0, &Line::Start(start));
+        frames.note(true, 0, None);
         Self {
             number,
             name: name.to_owned(),
@@ -104,8 +105,8 @@ impl Tail {
     /// Reads the commits behind what counted so far. What is whole counts from now on.
     ///
     /// An append that was cut off leaves a tail without a line feed at its end, or with zeros, or
-    /// with whole lines and no end of a commit. Anything else was written to the end once, and is
-    /// damaged.
+    /// with whole lines and no end of a commit; and nothing was ever written behind it. Anything
+    /// else was written to the end once, and is damaged.
     pub(crate) fn read_on(&mut self, place: &str) -> Result<(Vec<Committed>, Rest), StoreError> {
         let failed = error::io(place, "reading the log");
         let end = self.file.len().map_err(&failed)?;
@@ -114,22 +115,25 @@ impl Tail {
         }
         let bytes = self.file.read_at(self.len, to_usize(end - self.len)).map_err(&failed)?;
         let (mut committed, mut entries) = (Vec::new(), Vec::new());
-        let (mut lines, mut frames) = (self.lines.clone(), self.frames.clone());
+        // What is known of lines before the end of their commit; of each, all but the entry.
+        let (mut lines, mut noted) = (self.lines.clone(), Vec::new());
         let mut head = self.head;
-        let mut at = self.len;
+        let (from, mut at) = (self.len, self.len);
         for text in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let whole = text.last() == Some(&b'\n');
-            let read = match whole {
-                true => lines.read(text),
-                false => break,
-            };
-            let (begins, line) = match read {
+            if text.last() != Some(&b'\n') {
+                break;
+            }
+            let (begins, line) = match lines.read(text) {
                 Ok(read) => read,
-                Err(_) if is_torn(&bytes) => break,
+                Err(BadLine::Damaged { .. })
+                    if is_torn(behind(&bytes, self.len - from), lines, head) =>
+                {
+                    break;
+                }
                 Err(error) => return Err(bad_line(place, &self.name, at, error)),
             };
             let file = |at: u64| format!("{place}/{}, before byte {at}", self.name);
-            frames.note(begins, at, &line);
+            noted.push((begins, at, matches!(line, Line::Entry(_))));
             at += text.len() as u64;
             let wrong = |what: &str| Err(StoreError::corrupt(file(at), what.to_owned()));
             match line {
@@ -149,6 +153,10 @@ impl Tail {
                         return wrong("a commit does not follow the one before it");
                     }
                     head = end.head;
+                    let mut all = entries.iter();
+                    for (begins, at, is_entry) in noted.drain(..) {
+                        self.frames.note(begins, at, if is_entry { all.next() } else { None });
+                    }
                     committed.push(Committed { entries: std::mem::take(&mut entries), end });
                 }
                 Line::Sealed(sealed) => {
@@ -160,7 +168,7 @@ impl Tail {
                 Line::Start(_) => return wrong("a segment begins within another"),
             }
             (self.len, self.head) = (at, head);
-            (self.lines, self.frames) = (lines.clone(), frames.clone());
+            self.lines = lines.clone();
         }
         let rest = if self.len == end { Rest::Nothing } else { Rest::Torn };
         Ok((committed, rest))
@@ -196,8 +204,8 @@ impl DiskFile for NoFile {
         Ok(0)
     }
 
-    fn read_at(&self, _: u64, _: usize) -> io::Result<Vec<u8>> {
-        Err(ErrorKind::NotFound.into())
+    fn read_at(&self, _: u64, len: usize) -> io::Result<Vec<u8>> {
+        if len == 0 { Ok(Vec::new()) } else { Err(ErrorKind::NotFound.into()) }
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
@@ -221,9 +229,29 @@ impl DiskFile for NoFile {
     }
 }
 
-/// Whether bytes at the end of the log are what is left of an append that was cut off.
-fn is_torn(bytes: &[u8]) -> bool {
-    bytes.last() != Some(&b'\n') || bytes.contains(&0)
+/// Whether the bytes behind the last commit, among which is a line that cannot be read, are what is
+/// left of an append that was cut off. Nothing is appended before the commit before it is durable,
+/// so there is at most the end of one commit among them, which is the last of them.
+fn is_torn(bytes: &[u8], mut lines: LineReader, head: Head) -> bool {
+    if bytes.last() == Some(&b'\n') && !bytes.contains(&0) {
+        return false;
+    }
+    let mut ended = false;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        match lines.read(line) {
+            Ok((_, Line::Commit(end))) if !ended && end.head.version == head.version.next() => {
+                ended = true;
+            }
+            Ok((_, Line::Commit(_) | Line::Sealed(_) | Line::Start(_))) => return false,
+            _ if ended => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
+fn behind(bytes: &[u8], len: u64) -> &[u8] {
+    bytes.get(to_usize(len)..).unwrap_or_default()
 }
 
 /// Nothing that is on a disk and is read as one piece is larger than memory can address.

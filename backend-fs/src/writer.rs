@@ -1,6 +1,7 @@
 //! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -222,26 +223,35 @@ impl Worker {
         let entries = commit.entries().iter().cloned().map(Line::Entry);
         for line in entries.chain([Line::Commit(end.clone())]) {
             let at = tail.len + text.len() as u64;
-            written.push((lines.write(&line, &mut text), at, line));
+            written.push((lines.write(&line, &mut text), at));
         }
         let place = &shared.place;
+        let unknown = |error: io::Error| {
+            StoreError::outcome_unknown(commit.id(), &*place.name, Some(error.into()))
+        };
         if let Err(error) = tail.file.write_at(tail.len, &text) {
-            if tail.file.truncate(tail.len).is_err() {
+            let end = tail.len + text.len() as u64;
+            if tail.file.len().map_or(true, |len| len >= end) {
+                // Another handle may have read all of it meanwhile, and then it counts.
                 self.stopped = true;
+                return Err(unknown(error));
             }
-            // Without its end it never was a commit.
+            // Without its end it never was a commit, and nobody takes what is left for one.
+            let cut = tail.file.truncate(tail.len).and_then(|()| tail.file.sync());
+            self.stopped = cut.is_err();
             return Err(place.io("appending to the log")(error));
         }
         if let Err(error) = tail.file.sync() {
             self.stopped = true;
-            let id = commit.id();
-            return Err(StoreError::outcome_unknown(id, &*place.name, Some(error.into())));
+            return Err(unknown(error));
         }
         drop(state);
         shared.change(|state| {
             let tail = &mut state.tail;
-            for (begins, at, line) in &written {
-                tail.frames.note(*begins, *at, line);
+            // The last line is the end of the commit.
+            let entries = commit.entries().iter().map(Some).chain([None]);
+            for ((begins, at), entry) in written.into_iter().zip(entries) {
+                tail.frames.note(begins, at, entry);
             }
             tail.len += text.len() as u64;
             tail.head = commit.head();
