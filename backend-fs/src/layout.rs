@@ -1,5 +1,7 @@
 //! The names of the files.
 
+use prophet_files::segment::{crc_of_name, open_name, sealed_name};
+
 /// The version of the format of the directory.
 pub(crate) const FORMAT: u64 = prophet_files::line::FORMAT;
 
@@ -23,29 +25,16 @@ pub(crate) struct SegmentName {
     pub(crate) name: String,
 }
 
-pub(crate) fn open_segment(number: u64) -> String {
-    format!("{LOG}/{number:08}.jsonl")
-}
-
-/// The checksum of the bytes is in the name, so that one name never means other bytes.
-pub(crate) fn sealed_segment(number: u64, crc: u32) -> String {
-    format!("{LOG}/{number:08}-{crc:08x}.jsonl.zst")
-}
-
 /// What a file in the directory of the log is; nothing if it is not ours.
 pub(crate) fn parse_segment(file: &str) -> Option<SegmentName> {
     let name = format!("{LOG}/{file}");
     if let Some(number) = file.strip_suffix(".jsonl") {
         let number = number.parse().ok()?;
-        return (open_segment(number) == name).then_some(SegmentName {
-            number,
-            sealed: false,
-            name,
-        });
+        return (open_name(number) == name).then_some(SegmentName { number, sealed: false, name });
     }
-    let (number, crc) = file.strip_suffix(".jsonl.zst")?.split_once('-')?;
-    let (number, crc) = (number.parse().ok()?, u32::from_str_radix(crc, 16).ok()?);
-    (sealed_segment(number, crc) == name).then_some(SegmentName { number, sealed: true, name })
+    let (number, _) = file.split_once('-')?;
+    let (number, crc) = (number.parse().ok()?, crc_of_name(&name)?);
+    (sealed_name(number, crc) == name).then_some(SegmentName { number, sealed: true, name })
 }
 
 /// The table of the segments from `first` to `last`.

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use futures_lite::future::block_on;
 use prophet_files::line::{Line, LineReader, Start};
 use prophet_files::manifest::Manifest;
+use prophet_files::segment::open_name;
 use prophet_store::{Head, Identity, StoreError};
 use prophet_tables::Table;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{self, bad_line};
 use crate::index::SEALED;
-use crate::layout::{INDEX, LOG, SegmentName, open_segment, parse_segment, parse_table};
+use crate::layout::{INDEX, LOG, SegmentName, parse_segment, parse_table};
 use crate::seal;
 use crate::state::{Sealed, State};
 use crate::tail::{Rest, Tail};
@@ -56,7 +57,7 @@ impl Place {
         let last = found.keys().next_back().copied().unwrap_or(0);
         for (expected, (number, names)) in (1..).zip(found) {
             if number != expected {
-                let name = open_segment(expected);
+                let name = open_name(expected);
                 return Err(self.corrupt(&name, "this segment of the log is missing"));
             }
             let sealed = names.iter().find(|name| name.sealed);
@@ -69,7 +70,7 @@ impl Place {
                 }
                 None if number == last => segments.open = Some(number),
                 None => {
-                    let name = open_segment(number);
+                    let name = open_name(number);
                     return Err(self.corrupt(&name, "it is not sealed, and another one follows"));
                 }
             }
@@ -79,7 +80,7 @@ impl Place {
 
     /// The first line of a segment that is not compressed.
     pub(crate) fn begin_tail(&self, number: u64) -> Result<Tail, StoreError> {
-        let name = open_segment(number);
+        let name = open_name(number);
         let file = self.disk.open(&name).map_err(self.io("opening the log"))?;
         let (start, len, lines) = self.first_line(&name, &*file)?;
         if start.segment != number || start.identity != self.identity {
@@ -203,8 +204,8 @@ impl Place {
         let Some(number) = segments.open else {
             let number = state.sealed.segments.len() as u64 + 1;
             // What was sealed last stays as it was until the next one is there.
-            if !segments.leftovers.contains(&open_segment(number - 1)) {
-                let name = open_segment(number);
+            if !segments.leftovers.contains(&open_name(number - 1)) {
+                let name = open_name(number);
                 return Err(self.corrupt(&name, "the last segment of the log is missing"));
             }
             state.tail = Tail::nowhere(self.identity.database, number, state.head);

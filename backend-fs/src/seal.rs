@@ -5,13 +5,14 @@ use std::io::{self, BufWriter, Write};
 use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader, LineWriter, Start};
 use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, MANIFEST, Segment};
+use prophet_files::segment::{crc_of_name, open_name, sealed_name};
 use prophet_store::{Position, StoreError};
 use prophet_tables::{TableWriter, keys, merge_tables};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::bad_line;
 use crate::index::{self, SEALED};
-use crate::layout::{INDEX, LOG, UNFINISHED, open_segment, sealed_segment, table};
+use crate::layout::{INDEX, LOG, UNFINISHED, table};
 use crate::load::Place;
 use crate::log::FrameRef;
 use crate::state::{Sealed, State};
@@ -63,7 +64,7 @@ impl Write for Appending<'_> {
 /// Makes the open segment that comes after what `state` knows.
 pub(crate) fn begin_segment(place: &Place, state: &mut State) -> Result<(), StoreError> {
     let number = state.sealed.segments.len() as u64 + 1;
-    let name = open_segment(number);
+    let name = open_name(number);
     let start = Start { identity: place.identity, segment: number, base: state.head };
     let mut text = Vec::new();
     LineWriter::new(place.identity.database).write(&Line::Start(start), &mut text);
@@ -86,7 +87,7 @@ pub(crate) fn seal(place: &Place, state: &mut State) -> Result<(), StoreError> {
         at += frame.len() as u64;
         packed.extend_from_slice(&bytes);
     }
-    let name = sealed_segment(tail.number, crc32fast::hash(&packed));
+    let name = sealed_name(tail.number, crc32fast::hash(&packed));
     put_file(&*place.disk, LOG, &name, |out| out.write_all(&packed)).map_err(&failed)?;
     let mut segment = Sealing::new(tail.number, name, packed.len() as u64, &tail);
     for open in &tail.frames.all {
@@ -118,7 +119,7 @@ pub(crate) fn replay(
         StoreError::corrupt(format!("{}/{name}, byte {at}", place.name), what)
     };
     let number = state.sealed.segments.len() as u64 + 1;
-    if !name.contains(&format!("-{:08x}.", crc32fast::hash(&packed))) {
+    if crc_of_name(name) != Some(crc32fast::hash(&packed)) {
         return Err(corrupt(0, "its bytes are not those that its name says".to_owned()));
     }
     let base = Tail::nowhere(place.identity.database, number, state.head);

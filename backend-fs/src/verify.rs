@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader};
+use prophet_files::segment::crc_of_name;
 use prophet_store::{
     Direction, Head, LogEntry, MetadataKey, MetadataScan, Page, PageLimit, RecordScan, Resolution,
     ResolutionScan, StoreError, Verification, codec,
@@ -97,7 +98,7 @@ impl Check<'_> {
         let packed = file.read_at(0, to_usize(len)).map_err(&failed)?;
         let damaged =
             |what: String| StoreError::corrupt(format!("{}/{name}", self.place.name), what);
-        if !name.contains(&format!("-{:08x}.", crc32fast::hash(&packed))) {
+        if crc_of_name(name) != Some(crc32fast::hash(&packed)) {
             return Err(damaged("its bytes are not those that its name says".to_owned()));
         }
         zstd::decode_all(&*packed).map_err(|error| damaged(error.to_string()))

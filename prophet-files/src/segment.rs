@@ -26,9 +26,14 @@ pub fn is_compressed(name: &str) -> bool {
     name.ends_with(COMPRESSED)
 }
 
-/// The name of a sealed segment of these bytes.
-pub fn sealed_name(number: u64, bytes: &[u8]) -> String {
-    format!("log/{number:08}-{:08x}.jsonl{COMPRESSED}", crc32fast::hash(bytes))
+/// The name of the last segment of a live replica, which is appended to.
+pub fn open_name(number: u64) -> String {
+    format!("log/{number:08}.jsonl")
+}
+
+/// The name of a sealed segment whose bytes have this CRC-32.
+pub fn sealed_name(number: u64, crc: u32) -> String {
+    format!("log/{number:08}-{crc:08x}.jsonl{COMPRESSED}")
 }
 
 /// What the name of a sealed segment says that the CRC-32 of its bytes is.
@@ -149,7 +154,7 @@ impl SegmentWriter {
         let mut holds = Holds::default();
         self.frames.iter().for_each(|frame| holds.merge(&frame.holds));
         let segment = Segment {
-            name: sealed_name(self.start.segment, &self.file),
+            name: sealed_name(self.start.segment, crc32fast::hash(&self.file)),
             bytes: self.file.len() as u64,
             after: self.start.base.position,
             last: self.last,
