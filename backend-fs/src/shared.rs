@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use prophet_store::StoreError;
 
-use crate::disk::Disk as _;
 use crate::layout::LOG;
 use crate::load::Place;
 use crate::log::{Log, LogCache};
