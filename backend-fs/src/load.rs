@@ -181,10 +181,6 @@ impl Place {
     /// Sealed segments that the index lacks are gone through; what is made of them is kept with
     /// `keep`, for which one has to hold the lock.
     pub(crate) fn load(&self, keep: bool) -> Result<(State, Rest), StoreError> {
-        if keep {
-            // Who put a segment there may have died before its name was durable.
-            self.disk.sync_names(LOG).map_err(self.io("syncing the names in the log"))?;
-        }
         let segments = self.segments()?;
         let (index, sealed) = self.index(&segments.sealed)?;
         let mut state = State {

@@ -70,7 +70,7 @@ pub(crate) fn begin_segment(place: &Place, state: &mut State) -> Result<(), Stor
     LineWriter::new(place.identity.database).write(&Line::Start(start), &mut text);
     put_file(&*place.disk, LOG, &name, |out| out.write_all(&text))
         .map_err(place.io("beginning a segment of the log"))?;
-    state.tail = place.begin_tail(number)?;
+    state.tail = Tail { named: true, ..place.begin_tail(number)? };
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use prophet_store::StoreError;
 
+use crate::layout::LOG;
 use crate::load::Place;
 use crate::log::{Log, LogCache};
 use crate::state::State;
@@ -71,7 +72,7 @@ impl Shared {
 
     /// Reads what others appended, and says that this handle is going to append, until the
     /// guard is dropped. Only for whoever holds the lock of the place. An append that was cut off
-    /// is taken away.
+    /// is taken away, and the name of the segment is durable.
     pub(crate) fn begin_append(&self) -> Result<Appending<'_>, StoreError> {
         let mut reading = self.reading_on();
         if self.read_on(&mut reading, true)? == Rest::Torn {
@@ -79,6 +80,11 @@ impl Shared {
             let failed = self.place.io("taking away an append that was cut off");
             state.tail.file.truncate(state.tail.len).map_err(&failed)?;
             state.tail.file.sync().map_err(&failed)?;
+        }
+        if !self.state().tail.named {
+            let failed = self.place.io("syncing the names in the log");
+            self.place.disk.sync_names(LOG).map_err(failed)?;
+            self.change(|state| state.tail.named = true);
         }
         reading.appending = true;
         Ok(Appending(self))

@@ -67,6 +67,8 @@ pub(crate) struct Tail {
     pub(crate) lines: LineReader,
     /// Nothing is to be appended to it any more.
     pub(crate) sealed: bool,
+    /// Its name is known to be durable. Who put it there may have died, or failed, before that.
+    pub(crate) named: bool,
 }
 
 /// What was found behind the bytes that count.
@@ -99,6 +101,7 @@ impl Tail {
             frames,
             lines,
             sealed: false,
+            named: false,
         }
     }
 
@@ -186,6 +189,7 @@ impl Tail {
             frames: Frames::default(),
             lines: LineReader::new(database),
             sealed: true,
+            named: true,
         }
     }
 

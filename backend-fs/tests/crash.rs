@@ -72,6 +72,14 @@ impl Case<'_> {
         if !(least..=least + 1).contains(&number) {
             self.fail(format_args!("{number} commits are there, {least} were acknowledged"));
         }
+        // It is written after what it is of became durable.
+        let told = image.tree().get("manifest.json").map(|manifest| {
+            let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap();
+            manifest["version"].as_u64().unwrap()
+        });
+        if told.is_some_and(|told| told > number as u64) {
+            self.fail(format_args!("the manifest tells of {told:?} commits, {number} are there"));
+        }
         let recovery = SimulatedDisk::clone(&disk);
         let Some(commit) = work.commits.get(number) else { return recovery };
         match block_on(store.commit(commit)) {

@@ -70,7 +70,14 @@ impl Inode {
             0 => self.durable.clone(),
             1 => self.now.clone(),
             2 => {
-                // As it was done, up to some byte.
+                // As it was done, up to some operation, or some byte.
+                if random.below(2) == 0 {
+                    let mut bytes = self.durable.clone();
+                    for op in self.pending.iter().take(random.below(self.pending.len() + 1)) {
+                        op.apply(&mut bytes, usize::MAX);
+                    }
+                    return bytes;
+                }
                 let size = |op: &DataOp| match op {
                     DataOp::Write(_, bytes) => bytes.len(),
                     DataOp::Truncate(_) => 1,
@@ -464,9 +471,10 @@ impl SimulatedDisk {
         }
     }
 
-    fn handle(&self, machine: &mut Machine, file: usize) -> Arc<dyn DiskFile> {
+    fn handle(&self, machine: &mut Machine, file: usize, name: &str) -> Arc<dyn DiskFile> {
         machine.handles += 1;
-        Arc::new(SimulatedFile { disk: self.clone(), file, handle: machine.handles })
+        let (disk, name) = (self.clone(), name.to_owned());
+        Arc::new(SimulatedFile { disk, file, name, handle: machine.handles })
     }
 }
 
@@ -514,7 +522,7 @@ impl Disk for SimulatedDisk {
             || format!("open {name}"),
             |_| (),
             |machine| match machine.image.find(name)? {
-                Entry::File(file) => Ok(self.handle(machine, file)),
+                Entry::File(file) => Ok(self.handle(machine, file, name)),
                 Entry::Directory => Err(ErrorKind::IsADirectory.into()),
             },
         )
@@ -541,7 +549,7 @@ impl Disk for SimulatedDisk {
                         number
                     }
                 };
-                Ok(self.handle(machine, number))
+                Ok(self.handle(machine, number, name))
             },
         )
     }
@@ -601,6 +609,8 @@ impl Disk for SimulatedDisk {
 struct SimulatedFile {
     disk: SimulatedDisk,
     file: usize,
+    /// What it was called when it was opened.
+    name: String,
     handle: u64,
 }
 
@@ -623,7 +633,7 @@ impl DiskFile for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
         self.disk.op(
             false,
-            || "len".into(),
+            || format!("len {}", self.name),
             |_| (),
             |machine| Ok(machine.image.files[self.file].now.len() as u64),
         )
@@ -632,7 +642,7 @@ impl DiskFile for SimulatedFile {
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         self.disk.op(
             false,
-            || "read_at".into(),
+            || format!("read_at {}", self.name),
             |_| (),
             |machine| {
                 let bytes = &machine.image.files[self.file].now;
@@ -657,7 +667,7 @@ impl DiskFile for SimulatedFile {
         };
         self.disk.op(
             true,
-            || format!("write_at {offset}"),
+            || format!("write_at {} {offset}", self.name),
             half,
             |machine| {
                 machine.image.file(self.file).apply(DataOp::Write(offset, bytes.to_vec()));
@@ -670,7 +680,7 @@ impl DiskFile for SimulatedFile {
         let len = usize::try_from(len).unwrap();
         self.disk.op(
             true,
-            || format!("truncate {len}"),
+            || format!("truncate {} {len}", self.name),
             |_| (),
             |machine| {
                 machine.image.file(self.file).apply(DataOp::Truncate(len));
@@ -689,7 +699,7 @@ impl DiskFile for SimulatedFile {
         };
         self.disk.op(
             true,
-            || "sync".into(),
+            || format!("sync {}", self.name),
             half,
             |machine| {
                 machine.image.file(self.file).sync();
@@ -699,7 +709,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn lock(&self) -> io::Result<()> {
-        self.disk.op(false, || "lock".into(), |_| (), |_| Ok(()))?;
+        self.disk.op(false, || format!("lock {}", self.name), |_| (), |_| Ok(()))?;
         let mut machine = self.disk.machine();
         while machine.locks.get(&self.file).is_some_and(|holder| *holder != self.handle) {
             let waited = self.disk.0.changed.wait_timeout(machine, Duration::from_secs(30));
@@ -714,7 +724,7 @@ impl DiskFile for SimulatedFile {
     fn unlock(&self) -> io::Result<()> {
         let unlocked = self.disk.op(
             false,
-            || "unlock".into(),
+            || format!("unlock {}", self.name),
             |_| (),
             |machine| {
                 self.release(machine);
