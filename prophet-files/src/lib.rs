@@ -1,7 +1,7 @@
 //! Replicas as files that people can read, and trees of such files that anybody can pull from.
 //!
 //! A *tree* is a set of files under relative names: a [`manifest`], and the segments of a log, made
-//! of [lines](line). Whatever serves files serves it: a directory, a web server, a bucket.
+//! of [lines](mod@line). Whatever serves files serves it: a directory, a web server, a bucket.
 //! [`publish()`] writes one from any replica, [`PublishedSource`] pulls from one.
 //! `docs/format.md` specifies the files.
 //!

@@ -307,6 +307,65 @@ fn a_segment_is_lines_that_any_tool_can_read() {
 }
 
 #[test]
+fn a_manifest_that_says_what_is_not_there_is_found_out() {
+    type Change = fn(&mut prophet_files::manifest::Segment);
+    let changes: [(Change, &str); 4] = [
+        (|it| it.last = Position::new(it.last.get() - 1), "not what the manifest says"),
+        (|it| it.after = it.after.next(), "not what the manifest says"),
+        (|it| it.bytes -= 1, "bytes"),
+        (|it| it.bytes = u64::MAX, "are not read"),
+    ];
+    block_on(async {
+        let ada = replica().await;
+        let identity = ada.store().facts().identity;
+        create(&ada, 300).await;
+        for (change, words) in changes {
+            let tree = Files::new();
+            put(&ada, &tree).await;
+            let mut manifest = manifest(&tree).await;
+            // Nothing but the lines themselves then tells.
+            let named = manifest.segments[0].name.clone();
+            let bytes = tree.files.lock().unwrap()[&named].clone();
+            manifest.segments[0].name = "log/1.jsonl.zst".to_owned();
+            tree.put("log/1.jsonl.zst", bytes).await.unwrap();
+            change(&mut manifest.segments[0]);
+            tree.put(MANIFEST, manifest.encode()).await.unwrap();
+            let source = PublishedSource::open(&tree).await.unwrap();
+            // A pull would leave it as soon as it has all that was announced.
+            let given: Vec<_> = source.changesets(&VersionVector::new()).collect().await;
+            let error = given.last().unwrap().as_ref().unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("log/1.jsonl.zst"), "{error}");
+            assert!(given[..given.len() - 1].iter().all(Result::is_ok));
+        }
+        // Fewer lines than there should be.
+        let tree = Files::new();
+        put(&ada, &tree).await;
+        let mut live = support::make_live(&tree, &ada).await;
+        let segment = &mut live.segments[0];
+        let text = tree.files.lock().unwrap()[&segment.name].clone();
+        let lines = text.split_inclusive(|byte| *byte == b'\n').take(200);
+        segment.bytes = lines.map(|line| line.len() as u64).sum();
+        segment.frames.clear();
+        tree.put(MANIFEST, live.encode()).await.unwrap();
+        let source = PublishedSource::open(&tree).await.unwrap();
+        let bob = other(&ada).await;
+        let error = bob.pull(&source, PullOptions::new()).await.unwrap_err().to_string();
+        assert!(error.contains("ends before the manifest says"), "{error}");
+        assert_eq!(digests(&bob).await, digests(&ada).await[..199]);
+        // The log of another replica under the name.
+        let (tree, bob) = (Files::new(), other(&ada).await);
+        pull(&bob, &ada).await;
+        put(&bob, &tree).await;
+        let mut manifest = manifest(&tree).await;
+        manifest.identity = identity;
+        tree.put(MANIFEST, manifest.encode()).await.unwrap();
+        let source = PublishedSource::open(&tree).await.unwrap();
+        let error = other(&ada).await.pull(&source, PullOptions::new()).await.unwrap_err();
+        assert!(error.to_string().contains("line 1: it is not what"), "{error}");
+    });
+}
+
+#[test]
 fn names_that_lead_out_of_the_tree_are_refused() {
     for name in ["", "/etc/passwd", "../x", "log/../x", "log//x", ".x", "log\\x", "C:x", "a b"] {
         assert!(fetch::check_name(name).is_err(), "{name:?}");
