@@ -241,9 +241,12 @@ fn identity(disk: &dyn Disk, place: &str) -> Result<(Identity, Option<Manifest>)
     }
 }
 
-/// The manifest of a directory that a replica was published to.
+/// The manifest of a directory that a replica was published to, and where nobody writes.
 fn published(disk: &dyn Disk, place: &str) -> Result<Option<Manifest>, StoreError> {
     let failed = io(place, "opening a published replica");
+    if disk.open(LOCK).is_ok() {
+        return Ok(None);
+    }
     let file = match disk.open(MANIFEST) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
