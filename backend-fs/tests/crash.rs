@@ -168,12 +168,12 @@ fn recovers_to(options: &FsOptions, noted: usize, image: &Image, what: &str) {
 
 #[test]
 fn every_commit_seals_a_segment() {
-    crash_anywhere(1, cases(2), 2);
+    crash_anywhere(1, cases(1), 2);
 }
 
 #[test]
 fn some_commits_seal_a_segment() {
-    crash_anywhere(2_000, cases(4), 6);
+    crash_anywhere(2_000, cases(3), 4);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn heads_never_go_back_and_reads_never_fail() {
     let path = directory.path().join("raced");
     drop(options().create(&path, IDENTITY).unwrap());
     let running = AtomicUsize::new(3);
-    let count = cases(60);
+    let count = cases(40);
     std::thread::scope(|scope| {
         for salt in [1, 2] {
             let (path, running) = (&path, &running);
