@@ -412,6 +412,11 @@ impl<'a> Run<'a> {
                 })
             }
         };
+        if pulled.is_none() {
+            // Its last commit may still be under way (rule C7). An edit that writes nothing waits
+            // until that is decided.
+            must(target.replica().edit(|_| async { Ok(()) }).await)?;
+        }
         let wrongly_asked = asked.lock().expect("nobody panics").take();
         prop_assert_eq!(wrongly_asked, None, "I6: it was asked what it need not be");
         match pulled {
