@@ -17,6 +17,10 @@ const CACHED_STATEMENTS: usize = 64;
 /// A larger write-ahead log is cut back to this many bytes when it is next begun anew.
 const JOURNAL_BYTES: u32 = 64 << 20;
 
+/// The log is folded in after so many pages: a page that one commit after the other touches is written
+/// once for all of them.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
 /// How to reach the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -90,6 +94,7 @@ impl Target {
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "full")?;
         conn.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
+        conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         conn.pragma_update(None, "cache_size", -16_384)?;
         match max_pages {
             // The answer is the quota in force: a file that is larger already keeps its size.
