@@ -61,6 +61,10 @@ impl Place {
                 return Err(self.corrupt(&name, "this segment of the log is missing"));
             }
             let sealed = names.iter().find(|name| name.sealed);
+            if names.iter().filter(|name| name.sealed).count() > 1 {
+                let why = "there are two sealed segments of this number; keep the one that belongs";
+                return Err(self.corrupt(&open_name(number), why));
+            }
             match sealed {
                 // The open file that it was made from may still be there.
                 Some(sealed) => {

@@ -1,10 +1,11 @@
 //! Creating and opening.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prophet_files::manifest::{MANIFEST, Manifest};
+use prophet_files::segment::open_name;
 use prophet_store::{Access, Capabilities, Durability, Facts, Head, Identity, Sharing, StoreError};
 use serde_json::{Value, json};
 
@@ -82,7 +83,7 @@ impl FsOptions {
         identity: Identity,
     ) -> Result<FsStore, StoreError> {
         let path = path.as_ref();
-        let disk = Arc::new(SystemDisk::new(path.to_owned(), true));
+        let disk = Arc::new(SystemDisk::new(absolute(path)?, true));
         self.create_on(disk, path.display().to_string(), identity)
     }
 
@@ -93,7 +94,7 @@ impl FsOptions {
     /// `Corrupt`. What the system says.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<FsStore, StoreError> {
         let path = path.as_ref();
-        let disk = Arc::new(SystemDisk::new(path.to_owned(), !self.read_only));
+        let disk = Arc::new(SystemDisk::new(absolute(path)?, !self.read_only));
         self.open_on(disk, path.display().to_string())
     }
 
@@ -115,13 +116,13 @@ impl FsOptions {
         let ours = |name: &String| {
             [LOCK, LOG, INDEX, RECORDS].contains(&name.as_str()) || name.ends_with(UNFINISHED)
         };
-        if !disk.list("").map_err(&failed)?.iter().all(ours) {
+        if !disk.list("").map_err(&failed)?.iter().all(ours) || has_log(disk).map_err(&failed)? {
             return Err(StoreError::already_exists(&*place.name));
         }
         let lock = disk.create(LOCK).map_err(&failed)?;
         lock.lock().map_err(&failed)?;
         // Somebody else may have been at it.
-        if !disk.list("").map_err(&failed)?.iter().all(ours) {
+        if !disk.list("").map_err(&failed)?.iter().all(ours) || has_log(disk).map_err(&failed)? {
             return Err(StoreError::already_exists(&*place.name));
         }
         for directory in [LOG, INDEX, RECORDS] {
@@ -201,6 +202,33 @@ impl FsOptions {
             .map(|lock| Writer::start(Arc::clone(&shared), lock, self.segment_bytes, self.views));
         Ok(FsStore::new(facts, shared, writer.transpose()?))
     }
+}
+
+/// The path, whatever directory the program goes to later.
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path)
+        .map_err(io(&path.display().to_string(), "finding out where the directory is"))
+}
+
+/// Whether there is a log with something in it: more than the beginning of a first segment, which is
+/// all that a creation can have left.
+fn has_log(disk: &dyn Disk) -> std::io::Result<bool> {
+    let names = match disk.list(LOG) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        names => names?,
+    };
+    for name in names.iter().filter(|name| !name.ends_with(UNFINISHED)) {
+        let path = format!("{LOG}/{name}");
+        if path != open_name(1) {
+            return Ok(true);
+        }
+        let file = disk.open(&path)?;
+        let text = file.read_at(0, to_usize(file.len()?))?;
+        if text.iter().filter(|byte| **byte == b'\n').count() > 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Which replica a directory has; if it was published, with its manifest.

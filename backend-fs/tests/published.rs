@@ -142,3 +142,40 @@ fn a_directory_is_pulled_from_while_it_is_written_to() {
     assert_eq!(block_on(target.vector()).unwrap(), seen);
     assert!(block_on(target.store().audit()).unwrap().is_sound());
 }
+
+#[test]
+fn nothing_is_published_into_a_replica() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("replica");
+        let store = FsStore::create(&path, Identity::new_database().unwrap()).unwrap();
+        let replica = Replica::open(store).await.unwrap();
+        replica.create("bug", properties("kept")).await.unwrap();
+        let tree = DirectoryTree::new(&path);
+        for options in [PublishOptions::new(), PublishOptions::new().replace()] {
+            let refused = publish(&replica, &tree, options).await.unwrap_err().to_string();
+            assert!(refused.contains("is a replica itself"), "{refused}");
+        }
+        replica.close().await.unwrap();
+        assert!(FsStore::open(&path).unwrap().audit().await.unwrap().is_sound());
+    });
+}
+
+#[test]
+fn a_log_without_an_identity_is_not_written_over() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("replica");
+        let identity = Identity::new_database().unwrap();
+        let replica = Replica::open(FsStore::create(&path, identity).unwrap()).await.unwrap();
+        replica.create("bug", properties("kept")).await.unwrap();
+        replica.close().await.unwrap();
+        let kept = std::fs::read(path.join("prophet.json")).unwrap();
+        std::fs::remove_file(path.join("prophet.json")).unwrap();
+        std::fs::remove_file(path.join("manifest.json")).unwrap();
+        let refused = FsStore::create(&path, identity).unwrap_err().to_string();
+        assert!(refused.contains("exists already"), "{refused}");
+        std::fs::write(path.join("prophet.json"), kept).unwrap();
+        assert_eq!(FsStore::open(&path).unwrap().audit().await.unwrap().entries, 1);
+    });
+}

@@ -86,6 +86,13 @@ pub enum PublishError {
         /// What was to be published.
         ours: Identity,
     },
+    /// There is a replica, which is a tree of its own.
+    #[error("{place} is a replica itself, and can be pulled from as it is; publish elsewhere")]
+    #[non_exhaustive]
+    Live {
+        /// Where it is.
+        place: String,
+    },
     /// The manifest of the tree is damaged or of a newer format.
     #[error(
         "the {MANIFEST} in {place} cannot be read: {why}; restore it, or say that the tree is to \
@@ -203,6 +210,12 @@ async fn before(
     ours: Identity,
     options: PublishOptions,
 ) -> Result<Option<Manifest>, PublishError> {
+    // Whoever writes to a replica keeps the manifest of its directory.
+    match tree.fetch(&Request::new("prophet.json", 4_096).fresh(true)).await {
+        Err(FetchError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err(PublishError::Live { place: tree.place().to_owned() }),
+    }
     let request = Request::new(MANIFEST, MANIFEST_BYTES).fresh(true);
     let bytes = match tree.fetch(&request).await {
         Ok(Response::Content { bytes, .. }) => bytes,

@@ -222,10 +222,10 @@ impl<'a, F: Fetch> Walk<'a, F> {
     async fn fetch_next(&mut self) -> Option<Result<Reading, Trouble>> {
         while self.ahead.len() < AHEAD
             && let Some(next) = self.parts.front()
-            && (self.ahead.len() == 0 || self.ahead_bytes + next.len() <= AHEAD_BYTES)
+            && (self.ahead.len() == 0 || self.ahead_bytes.saturating_add(next.len()) <= AHEAD_BYTES)
             && let Some(part) = self.parts.pop_front()
         {
-            self.ahead_bytes += part.len();
+            self.ahead_bytes = self.ahead_bytes.saturating_add(part.len());
             let fetch = self.source.fetch();
             self.ahead.begin(async move {
                 let fetched = fetch_part(fetch, &part).await;
