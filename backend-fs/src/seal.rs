@@ -91,13 +91,18 @@ pub(crate) fn seal(place: &Place, state: &mut State) -> Result<(), StoreError> {
     put_file(&*place.disk, LOG, &name, |out| out.write_all(&packed)).map_err(&failed)?;
     let mut segment = Sealing::new(tail.number, name, packed.len() as u64, &tail);
     for open in &tail.frames.all {
-        if let Some((_, offset, len)) = frames.iter().find(|(plain, ..)| *plain == open.offset) {
-            segment.frame(&mut state.recent, *offset, *len, open.first, &open.holds);
-        }
+        let frame = frames.binary_search_by_key(&open.offset, |(plain, ..)| *plain);
+        let Some((_, offset, len)) = frame.ok().and_then(|at| frames.get(at)) else {
+            let what = format!("no frame begins at byte {}, where one did", open.offset);
+            return Err(StoreError::corrupt(format!("{}/{}", place.name, tail.name), what));
+        };
+        segment.frame(&mut state.recent, *offset, *len, open.first, &open.holds);
     }
     segment.finish(state);
     keep_table(place, state)?;
     begin_segment(place, state)?;
+    // Who can only fetch files is told before the one that they know is gone.
+    put_manifest(place, state).map_err(&failed)?;
     // Whoever still reads it has it open.
     place.disk.remove(&tail.name).map_err(&failed)?;
     place.disk.sync_names(LOG).map_err(&failed)

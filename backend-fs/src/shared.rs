@@ -100,8 +100,17 @@ impl Shared {
             let failed = self.place.io("looking at the log");
             (state.tail.file.len().map_err(failed)?, state.tail.len, state.tail.sealed)
         };
+        if end < len {
+            // Only commits that were durable count as its length.
+            let name = self.state().tail.name.clone();
+            return Err(StoreError::corrupt(
+                format!("{}/{name}", self.place.name),
+                "it is shorter than it was: it was cut off or replaced while it was open; close \
+                 this handle and open the replica again",
+            ));
+        }
         if !reading.partial && !sealed {
-            if end <= len {
+            if end == len {
                 return Ok(Rest::Nothing);
             }
             reading.partial = true;

@@ -127,6 +127,10 @@ struct Worker {
 impl Worker {
     fn run(&mut self, queue: &Receiver<Job>) {
         loop {
+            // Also where the queue never is empty.
+            if self.untold.is_some_and(|since| since.elapsed() >= MANIFEST_DELAY) {
+                self.tell(false);
+            }
             let job = match self.untold {
                 None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(since) => queue.recv_timeout(MANIFEST_DELAY.saturating_sub(since.elapsed())),
@@ -152,14 +156,14 @@ impl Worker {
         }
     }
 
-    /// Writes what others read without this library. It is derived, and made anew next time if it
-    /// fails.
+    /// Writes what others read without this library. It is derived, and tried again a little later if
+    /// it fails.
     fn tell(&mut self, views: bool) {
-        self.untold = None;
         if self.stopped {
+            self.untold = None;
             return;
         }
-        let _ = self.locked(|worker| {
+        let told = self.locked(|worker| {
             let _appending = worker.shared.begin_append()?;
             let place = &worker.shared.place;
             let state = worker.shared.state();
@@ -169,6 +173,7 @@ impl Worker {
                 false => Ok(()),
             }
         });
+        self.untold = told.is_err().then(now);
     }
 
     fn locked<T>(
@@ -290,10 +295,7 @@ impl Worker {
                 tail.sealed = true;
                 worker.shared.change(|state| state.tail = tail);
             }
-            go_on(&shared)?;
-            let state = worker.shared.state();
-            let place = &worker.shared.place;
-            seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))
+            go_on(&shared)
         });
         if sealed.is_ok() {
             self.untold = None;
