@@ -179,3 +179,21 @@ fn a_log_without_an_identity_is_not_written_over() {
         assert_eq!(FsStore::open(&path).unwrap().audit().await.unwrap().entries, 1);
     });
 }
+
+#[test]
+fn a_log_cut_off_while_it_is_open_is_not_written_to() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("replica");
+        let store = FsStore::create(&path, Identity::new_database().unwrap()).unwrap();
+        let replica = Replica::open(store).await.unwrap();
+        replica.create("bug", properties("one")).await.unwrap();
+        let log = path.join("log/00000001.jsonl");
+        let short = std::fs::read(&log).unwrap().len() as u64;
+        replica.create("bug", properties("two")).await.unwrap();
+        std::fs::File::options().write(true).open(&log).unwrap().set_len(short).unwrap();
+        let refused = replica.create("bug", properties("three")).await.unwrap_err().to_string();
+        assert!(refused.contains("shorter than it was"), "{refused}");
+        assert_eq!(std::fs::metadata(&log).unwrap().len(), short, "nothing is written to it");
+    });
+}
