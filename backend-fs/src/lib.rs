@@ -73,6 +73,6 @@ mod view;
 mod views;
 mod writer;
 
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, FileId};
 pub use options::FsOptions;
 pub use store::FsStore;

@@ -38,6 +38,22 @@ impl Place {
         move |error| error::from_io(&name, action, error)
     }
 
+    /// Refuses an open file that was removed, or replaced by another one of its name: what is
+    /// written to it, or locked of it, is nobody else's.
+    pub(crate) fn check_in_place(&self, file: &dyn DiskFile, name: &str) -> Result<(), StoreError> {
+        let failed = self.io("looking at the replica's files");
+        let named = match self.disk.id_of(name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            named => Some(named.map_err(&failed)?),
+        };
+        if named == Some(file.id().map_err(&failed)?) {
+            return Ok(());
+        }
+        let why = "it was removed or replaced while it was open; close this handle and open the \
+                   replica again";
+        Err(self.corrupt(name, why))
+    }
+
     fn corrupt(&self, file: &str, what: impl Into<String>) -> StoreError {
         StoreError::corrupt(format!("{}/{file}", self.name), what)
     }
@@ -219,7 +235,7 @@ impl Place {
         let (committed, rest) = tail.read_on(&self.name)?;
         // What others appended counts once it is durable.
         if !committed.is_empty() || rest == Rest::Torn {
-            tail.file.sync().map_err(self.io("syncing the log"))?;
+            tail.make_durable(keep).map_err(self.io("syncing the log"))?;
         }
         state.tail = tail;
         state.replay(committed)?;

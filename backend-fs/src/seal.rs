@@ -4,9 +4,9 @@ use std::io::{self, BufWriter, Write};
 
 use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader, LineWriter, Start};
-use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, MANIFEST, Segment};
+use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, MANIFEST, Manifest, Segment};
 use prophet_files::segment::{crc_of_name, open_name, sealed_name};
-use prophet_store::{Position, StoreError};
+use prophet_store::{Head, Position, StoreError};
 use prophet_tables::{TableWriter, keys, merge_tables};
 
 use crate::disk::{Disk, DiskFile};
@@ -271,4 +271,14 @@ fn merge_index(place: &Place, state: &mut State) -> Result<(), StoreError> {
 pub(crate) fn put_manifest(place: &Place, state: &State) -> io::Result<()> {
     let manifest = state.manifest().encode();
     put_file(&*place.disk, "", MANIFEST, |out| out.write_all(&manifest))
+}
+
+/// Whether the manifest says that this is the head.
+pub(crate) fn is_told(place: &Place, head: Head) -> bool {
+    let read = || {
+        let file = place.disk.open(MANIFEST)?;
+        file.read_at(0, to_usize(file.len()?))
+    };
+    let manifest = read().ok().and_then(|bytes| Manifest::decode(&bytes).ok());
+    manifest.is_some_and(|manifest| manifest.identity == place.identity && manifest.head == head)
 }

@@ -7,7 +7,7 @@ use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, Start};
 use prophet_files::manifest::Holds;
 use prophet_store::{DatabaseId, Head, LogEntry, Position, StoreError};
 
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, FileId};
 use crate::error::{self, bad_line};
 
 /// A part of the open segment that can be read by itself, with a log entry in it.
@@ -59,6 +59,8 @@ pub(crate) struct Tail {
     pub(crate) file: Arc<dyn DiskFile>,
     /// How many of its bytes count.
     pub(crate) len: u64,
+    /// Where the last commit in it begins.
+    pub(crate) last: u64,
     /// Where the replica was when it began.
     pub(crate) base: Head,
     /// Where it is after what counts.
@@ -96,6 +98,7 @@ impl Tail {
             name: name.to_owned(),
             file,
             len,
+            last: len,
             base,
             head: base,
             frames,
@@ -156,6 +159,7 @@ impl Tail {
                         return wrong("a commit does not follow the one before it");
                     }
                     head = end.head;
+                    self.last = self.len;
                     let mut all = entries.iter();
                     for (begins, at, is_entry) in noted.drain(..) {
                         self.frames.note(begins, at, if is_entry { all.next() } else { None });
@@ -177,6 +181,19 @@ impl Tail {
         Ok((committed, rest))
     }
 
+    /// Makes what others appended durable.
+    ///
+    /// They may have failed to: the system then forgets that it should, and no sync says so again.
+    /// With `again`, for which one has to hold the lock, the last commit is written once more;
+    /// those before it were durable before it was appended.
+    pub(crate) fn make_durable(&self, again: bool) -> io::Result<()> {
+        if again && self.last < self.len {
+            let bytes = self.file.read_at(self.last, to_usize(self.len - self.last))?;
+            self.file.write_at(self.last, &bytes)?;
+        }
+        self.file.sync()
+    }
+
     /// What is appended to where there is no segment to append to.
     pub(crate) fn nowhere(database: DatabaseId, number: u64, head: Head) -> Self {
         Self {
@@ -184,6 +201,7 @@ impl Tail {
             name: String::new(),
             file: Arc::new(NoFile),
             len: 0,
+            last: 0,
             base: head,
             head,
             frames: Frames::default(),
@@ -206,6 +224,10 @@ struct NoFile;
 impl DiskFile for NoFile {
     fn len(&self) -> io::Result<u64> {
         Ok(0)
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
     }
 
     fn read_at(&self, _: u64, len: usize) -> io::Result<Vec<u8>> {

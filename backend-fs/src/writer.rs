@@ -1,7 +1,6 @@
 //! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -9,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
-use prophet_store::{Commit, Head, StoreError};
+use prophet_store::{Commit, CommitId, Head, StoreError};
 use prophet_tables::keys;
 
 use crate::disk::DiskFile;
+use crate::layout::LOCK;
 use crate::seal;
 use crate::shared::Shared;
 use crate::state::split;
+use crate::tail::Tail;
 use crate::views;
 
 /// Readers who can only fetch files are told of commits this long after them.
@@ -52,13 +53,14 @@ impl Writer {
         lock: Arc<dyn DiskFile>,
         segment_bytes: u64,
         views: bool,
+        untold: bool,
     ) -> Result<Self, StoreError> {
         let place = Arc::clone(&shared.place.name);
         let failed = shared.place.io("starting a thread");
         let (jobs, queue) = mpsc::channel();
         let (end, ended) = oneshot::channel();
-        let mut worker =
-            Worker { shared, lock, segment_bytes, views, untold: None, stopped: false };
+        let untold = untold.then(now);
+        let mut worker = Worker { shared, lock, segment_bytes, views, untold };
         let thread = std::thread::Builder::new()
             .name("prophet-fs".to_owned())
             .spawn(move || {
@@ -120,8 +122,6 @@ struct Worker {
     views: bool,
     /// Since when readers who can only fetch files do not know everything.
     untold: Option<Instant>,
-    /// Nothing is known any more of what is durable.
-    stopped: bool,
 }
 
 impl Worker {
@@ -159,7 +159,7 @@ impl Worker {
     /// Writes what others read without this library. It is derived, and tried again a little later if
     /// it fails.
     fn tell(&mut self, views: bool) {
-        if self.stopped {
+        if self.shared.is_stopped() {
             self.untold = None;
             return;
         }
@@ -169,7 +169,7 @@ impl Worker {
             let state = worker.shared.state();
             seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))?;
             match views {
-                true => worker.shared.on(&state, |log| views::write(place, log)),
+                true => views::write(place, &state),
                 false => Ok(()),
             }
         });
@@ -182,14 +182,14 @@ impl Worker {
     ) -> Result<T, StoreError> {
         let lock = Arc::clone(&self.lock);
         lock.lock().map_err(self.shared.place.io("taking the lock"))?;
-        let acted = act(self);
+        let acted = self.shared.place.check_in_place(&*lock, LOCK).and_then(|()| act(self));
         // Failing that, it is given back when the handle is closed.
         let _ = lock.unlock();
         acted
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<Head, StoreError> {
-        if self.stopped {
+        if self.shared.is_stopped() {
             return Err(StoreError::closed(&*self.shared.place.name));
         }
         self.locked(|worker| worker.append(commit))
@@ -230,26 +230,7 @@ impl Worker {
             let at = tail.len + text.len() as u64;
             written.push((lines.write(&line, &mut text), at));
         }
-        let place = &shared.place;
-        let unknown = |error: io::Error| {
-            StoreError::outcome_unknown(commit.id(), &*place.name, Some(error.into()))
-        };
-        if let Err(error) = tail.file.write_at(tail.len, &text) {
-            let end = tail.len + text.len() as u64;
-            if tail.file.len().map_or(true, |len| len >= end) {
-                // Another handle may have read all of it meanwhile, and then it counts.
-                self.stopped = true;
-                return Err(unknown(error));
-            }
-            // Without its end it never was a commit, and nobody takes what is left for one.
-            let cut = tail.file.truncate(tail.len).and_then(|()| tail.file.sync());
-            self.stopped = cut.is_err();
-            return Err(place.io("appending to the log")(error));
-        }
-        if let Err(error) = tail.file.sync() {
-            self.stopped = true;
-            return Err(unknown(error));
-        }
+        put(&shared, tail, &text, commit.id())?;
         drop(state);
         shared.change(|state| {
             let tail = &mut state.tail;
@@ -258,6 +239,7 @@ impl Worker {
             for ((begins, at), entry) in written.into_iter().zip(entries) {
                 tail.frames.note(begins, at, entry);
             }
+            tail.last = tail.len;
             tail.len += text.len() as u64;
             tail.head = commit.head();
             tail.lines = LineReader::after(database, lines.frame().clone());
@@ -268,7 +250,7 @@ impl Worker {
 
     /// Seals the open segment if it is long. What fails is done again after the next commit.
     fn seal_if_long(&mut self) {
-        if self.stopped || self.shared.state().tail.len < self.segment_bytes {
+        if self.shared.is_stopped() || self.shared.state().tail.len < self.segment_bytes {
             return;
         }
         let sealed = self.locked(|worker| {
@@ -287,8 +269,7 @@ impl Worker {
                 let written = tail.file.write_at(tail.len, &text).and_then(|()| tail.file.sync());
                 if let Err(error) = written {
                     // Nothing follows it, so it may stay or go.
-                    let cut = tail.file.truncate(tail.len).and_then(|()| tail.file.sync());
-                    worker.stopped |= cut.is_err();
+                    cut(&shared, &tail);
                     return Err(failed(error));
                 }
                 tail.len += text.len() as u64;
@@ -300,6 +281,31 @@ impl Worker {
         if sealed.is_ok() {
             self.untold = None;
         }
+    }
+}
+
+/// Appends `text`, a commit, to what counts, and makes it durable.
+fn put(shared: &Shared, tail: &Tail, text: &[u8], commit: CommitId) -> Result<(), StoreError> {
+    let put = || tail.file.write_at(tail.len, text).and_then(|()| tail.file.sync());
+    // After a failed sync the system may have forgotten what it did not put on the disk, and the
+    // next sync says nothing of it: so all of it is written once more.
+    let Err(error) = put().or_else(|first| put().map_err(|_| first)) else { return Ok(()) };
+    let end = tail.len + text.len() as u64;
+    if tail.file.len().map_or(true, |len| len >= end) {
+        // Another handle may have read all of it meanwhile, and then it counts.
+        shared.stop();
+        let place = &*shared.place.name;
+        return Err(StoreError::outcome_unknown(commit, place, Some(error.into())));
+    }
+    // Without its end it never was a commit, and nobody takes what is left for one.
+    cut(shared, tail);
+    Err(shared.place.io("appending to the log")(error))
+}
+
+/// Takes away what is behind the bytes that count.
+fn cut(shared: &Shared, tail: &Tail) {
+    if tail.file.truncate(tail.len).and_then(|()| tail.file.sync()).is_err() {
+        shared.stop();
     }
 }
 
