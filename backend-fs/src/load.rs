@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use prophet_files::line::{Line, LineReader, Start};
-use prophet_files::manifest::Manifest;
+use prophet_files::manifest::{MANIFEST, Manifest};
 use prophet_files::segment::open_name;
 use prophet_store::{Head, Identity, StoreError};
 use prophet_tables::Table;
@@ -61,8 +61,7 @@ impl Place {
     /// The segments of the log, in order.
     pub(crate) fn segments(&self) -> Result<Segments, StoreError> {
         if let Some(published) = &self.published {
-            let names = published.segments.iter().map(|segment| segment.name.clone());
-            return Ok(Segments { sealed: names.collect(), ..Segments::default() });
+            return Ok(Segments::of(published));
         }
         let files = self.disk.list(LOG).map_err(self.io("listing the log"))?;
         let mut found: BTreeMap<u64, Vec<SegmentName>> = BTreeMap::new();
@@ -221,7 +220,11 @@ impl Place {
             let number = state.sealed.segments.len() as u64 + 1;
             // What was sealed last stays as it was until the next one is there.
             let sealing = segments.leftovers.contains(&open_name(number - 1));
-            if !sealing && self.published.is_none() {
+            if self.published.is_some() {
+                state.tail = Tail::nowhere(self.identity.database, number, state.head);
+                return self.as_published(state);
+            }
+            if !sealing {
                 let name = open_name(number);
                 return Err(self.corrupt(&name, "the last segment of the log is missing"));
             }
@@ -232,6 +235,14 @@ impl Place {
         if tail.base != state.head {
             return Err(self.corrupt(&tail.name, "it does not begin where the one before it ends"));
         }
+        if let Some(published) = &self.published {
+            // Of a replica that was copied while it was written to there may be more.
+            let counted = published.segments.last().map_or(0, |segment| segment.bytes);
+            let (committed, _) = tail.read_to(&self.name, counted)?;
+            state.tail = tail;
+            state.replay(committed)?;
+            return self.as_published(state);
+        }
         let (committed, rest) = tail.read_on(&self.name)?;
         // What others appended counts once it is durable.
         if !committed.is_empty() || rest == Rest::Torn {
@@ -240,6 +251,33 @@ impl Place {
         state.tail = tail;
         state.replay(committed)?;
         Ok((state, rest))
+    }
+}
+
+impl Place {
+    /// What was loaded, if it is all that the manifest says.
+    fn as_published(&self, state: State) -> Result<(State, Rest), StoreError> {
+        if let Some(published) = &self.published
+            && (published.head.position, &published.seen) != (state.head.position, &state.seen)
+        {
+            let why = "it does not end where the log does; copy all of the files again";
+            return Err(self.corrupt(MANIFEST, why));
+        }
+        Ok((state, Rest::Nothing))
+    }
+}
+
+impl Segments {
+    /// Those that a manifest names. The last one of a replica that is written to is an open one.
+    fn of(manifest: &Manifest) -> Self {
+        let mut segments = Self::default();
+        for (number, segment) in (1..).zip(&manifest.segments) {
+            match segment.name == open_name(number) {
+                true => segments.open = Some(number),
+                false => segments.sealed.push(segment.name.clone()),
+            }
+        }
+        segments
     }
 }
 

@@ -20,7 +20,6 @@ use crate::state::{Sealed, State};
 use crate::store::FsStore;
 use crate::tail::{Tail, to_usize};
 use crate::view::{Index, Layer};
-use crate::views;
 use crate::writer::Writer;
 
 /// A segment is sealed once it has so many bytes.
@@ -199,8 +198,7 @@ impl FsOptions {
         }
         let lock = place.disk.open(LOCK).map_err(place.io("opening the lock"))?;
         // Whoever wrote last may have died before it told others, or a file was removed.
-        let untold = !seal::is_told(&place, state.head)
-            || (self.views && !views::are_current(&place, state.head));
+        let untold = !seal::is_told(&place, state.head);
         let shared = Arc::new(Shared::new(place, state));
         let (segment_bytes, views) = (self.segment_bytes, self.views);
         let writer = Writer::start(Arc::clone(&shared), lock, segment_bytes, views, untold)?;

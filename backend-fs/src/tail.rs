@@ -114,8 +114,17 @@ impl Tail {
     /// with whole lines and no end of a commit; and nothing was ever written behind it. Anything
     /// else was written to the end once, and is damaged.
     pub(crate) fn read_on(&mut self, place: &str) -> Result<(Vec<Committed>, Rest), StoreError> {
+        let end = self.file.len().map_err(error::io(place, "reading the log"))?;
+        self.read_to(place, end)
+    }
+
+    /// As [`read_on`](Self::read_on), of a file that may have more.
+    pub(crate) fn read_to(
+        &mut self,
+        place: &str,
+        end: u64,
+    ) -> Result<(Vec<Committed>, Rest), StoreError> {
         let failed = error::io(place, "reading the log");
-        let end = self.file.len().map_err(&failed)?;
         if end <= self.len || self.sealed {
             return Ok((Vec::new(), Rest::Nothing));
         }

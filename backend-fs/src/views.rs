@@ -58,7 +58,7 @@ impl Written {
 }
 
 /// Whether the files are there, and of this head.
-pub(crate) fn are_current(place: &Place, head: Head) -> bool {
+fn are_current(place: &Place, head: Head) -> bool {
     let Ok(Some(written)) = written(place) else { return false };
     let there = place.disk.list(RECORDS).unwrap_or_default();
     written.is_of(head) && written.files.iter().all(|file| there.contains(file))

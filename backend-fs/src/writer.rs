@@ -146,20 +146,15 @@ impl Worker {
                     self.seal_if_long();
                 }
                 Err(RecvTimeoutError::Timeout) => self.tell(false),
-                Err(RecvTimeoutError::Disconnected) => {
-                    if self.untold.is_some() {
-                        self.tell(self.views);
-                    }
-                    return;
-                }
+                Err(RecvTimeoutError::Disconnected) => return self.tell(self.views),
             }
         }
     }
 
-    /// Writes what others read without this library. It is derived, and tried again a little later if
-    /// it fails.
+    /// Writes what others read without this library, as far as it is not of the last commit. It is
+    /// derived, and tried again a little later if it fails.
     fn tell(&mut self, views: bool) {
-        if self.shared.is_stopped() {
+        if self.shared.is_stopped() || (self.untold.is_none() && !views) {
             self.untold = None;
             return;
         }
@@ -167,7 +162,9 @@ impl Worker {
             let _appending = worker.shared.begin_append()?;
             let place = &worker.shared.place;
             let state = worker.shared.state();
-            seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))?;
+            if worker.untold.is_some() {
+                seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))?;
+            }
             match views {
                 true => views::write(place, &state),
                 false => Ok(()),
