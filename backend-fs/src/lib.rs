@@ -57,6 +57,7 @@
 
 mod disk;
 mod error;
+mod follow;
 mod index;
 mod layout;
 mod load;

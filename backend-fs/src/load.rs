@@ -97,6 +97,15 @@ impl Place {
         Ok(segments)
     }
 
+    /// Whether there is a segment behind one that was sealed. Whoever seals one dies now and then
+    /// before there is.
+    pub(crate) fn goes_on_behind(&self, sealed: &Tail) -> Result<bool, StoreError> {
+        let known = if sealed.name.is_empty() { sealed.number - 1 } else { sealed.number };
+        let files = self.disk.list(LOG).map_err(self.io("listing the log"))?;
+        let mut segments = files.iter().filter_map(|file| parse_segment(file));
+        Ok(segments.any(|segment| segment.number > known))
+    }
+
     /// The first line of a segment that is not compressed.
     pub(crate) fn begin_tail(&self, number: u64) -> Result<Tail, StoreError> {
         let name = open_name(number);
@@ -182,13 +191,17 @@ impl Place {
     /// The replica as it is now, as [`load`](Self::load) finds it, while others go on writing: what
     /// looks wrong because files came and went meanwhile looks right the next time.
     pub(crate) fn load_beside_writers(&self) -> Result<(State, Rest), StoreError> {
-        const TRIES: usize = 10;
-        let mut tries = 1;
+        const TRIES: usize = 20;
+        let (mut tries, mut before) = (0, <[Vec<String>; 2]>::default());
         loop {
+            let files = [LOG, INDEX].map(|name| self.disk.list(name).unwrap_or_default());
             match self.load(false) {
-                Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) if tries < TRIES => {
+                // Where no file came or went since the last time, nobody is at it.
+                Err(StoreError::Corrupt { .. } | StoreError::Io { .. })
+                    if tries < TRIES && (tries == 0 || files != before) =>
+                {
                     std::thread::yield_now();
-                    tries += 1;
+                    (tries, before) = (tries + 1, files);
                 }
                 loaded => return loaded,
             }

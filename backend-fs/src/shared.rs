@@ -146,6 +146,9 @@ impl Shared {
             }
         }
         // There are other segments now, or will be.
+        if sealed && !reading.partial && !keep && !self.place.goes_on_behind(&self.state().tail)? {
+            return Ok(Rest::Nothing);
+        }
         let (loaded, torn) = match keep {
             true => self.place.load(true)?,
             false => self.place.load_beside_writers()?,

@@ -11,7 +11,8 @@ use prophet_store::{
 };
 use prophet_tables::keys;
 
-use crate::tail::{Committed, Tail};
+use crate::follow::Committed;
+use crate::tail::Tail;
 use crate::view::{Index, Layer, View};
 
 /// The part of the replica that is in sealed segments, as the index says.

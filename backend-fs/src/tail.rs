@@ -3,12 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, Start};
+use prophet_files::line::{BadLine, Line, LineReader, Start};
 use prophet_files::manifest::Holds;
 use prophet_store::{DatabaseId, Head, LogEntry, Position, StoreError};
 
 use crate::disk::{DiskFile, FileId};
 use crate::error::{self, bad_line};
+use crate::follow::{Committed, Follow, Step};
 
 /// A part of the open segment that can be read by itself, with a log entry in it.
 #[derive(Debug, Clone)]
@@ -42,13 +43,6 @@ impl Frames {
             frame.holds.note(entry);
         }
     }
-}
-
-/// A commit as it stands in the log.
-#[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) entries: Vec<LogEntry>,
-    pub(crate) end: CommitEnd,
 }
 
 /// The open segment, up to the last whole commit in it.
@@ -129,10 +123,10 @@ impl Tail {
             return Ok((Vec::new(), Rest::Nothing));
         }
         let bytes = self.file.read_at(self.len, to_usize(end - self.len)).map_err(&failed)?;
-        let (mut committed, mut entries) = (Vec::new(), Vec::new());
+        let mut committed = Vec::new();
         // What is known of lines before the end of their commit; of each, all but the entry.
         let (mut lines, mut noted) = (self.lines.clone(), Vec::new());
-        let mut head = self.head;
+        let mut follow = Follow::after(self.head, false);
         let (from, mut at) = (self.len, self.len);
         for text in bytes.split_inclusive(|byte| *byte == b'\n') {
             if text.last() != Some(&b'\n') {
@@ -141,49 +135,34 @@ impl Tail {
             let (begins, line) = match lines.read(text) {
                 Ok(read) => read,
                 Err(BadLine::Damaged { .. })
-                    if is_torn(behind(&bytes, self.len - from), lines, head) =>
+                    if is_torn(behind(&bytes, self.len - from), lines, self.head) =>
                 {
                     break;
                 }
                 Err(error) => return Err(bad_line(place, &self.name, at, error)),
             };
-            let file = |at: u64| format!("{place}/{}, before byte {at}", self.name);
-            noted.push((begins, at, matches!(line, Line::Entry(_))));
+            let step = follow.take(line).map_err(|why| {
+                StoreError::corrupt(format!("{place}/{}, byte {at}", self.name), why.to_owned())
+            })?;
+            noted.push((begins, at, matches!(step, Step::Entry)));
             at += text.len() as u64;
-            let wrong = |what: &str| Err(StoreError::corrupt(file(at), what.to_owned()));
-            match line {
-                Line::Entry(entry) => {
-                    let expected = head.position.get() + entries.len() as u64 + 1;
-                    if entry.position.get() != expected {
-                        return wrong("a log entry does not have the position that comes next");
-                    }
-                    entries.push(entry);
-                    continue;
+            match step {
+                Step::Entry => continue,
+                Step::Start(_) => {
+                    let why = "a segment begins within another";
+                    return Err(StoreError::corrupt(format!("{place}/{}", self.name), why));
                 }
-                Line::Commit(end) => {
-                    let position = head.position.get() + entries.len() as u64;
-                    if end.head.version != head.version.next()
-                        || end.head.position.get() != position
-                    {
-                        return wrong("a commit does not follow the one before it");
-                    }
-                    head = end.head;
+                Step::Commit(commit) => {
                     self.last = self.len;
-                    let mut all = entries.iter();
+                    let mut all = commit.entries.iter();
                     for (begins, at, is_entry) in noted.drain(..) {
                         self.frames.note(begins, at, if is_entry { all.next() } else { None });
                     }
-                    committed.push(Committed { entries: std::mem::take(&mut entries), end });
+                    committed.push(commit);
                 }
-                Line::Sealed(sealed) => {
-                    if sealed != head || !entries.is_empty() {
-                        return wrong("it is sealed at another place than it ends");
-                    }
-                    self.sealed = true;
-                }
-                Line::Start(_) => return wrong("a segment begins within another"),
+                Step::Sealed => self.sealed = true,
             }
-            (self.len, self.head) = (at, head);
+            (self.len, self.head) = (at, follow.head());
             self.lines = lines.clone();
         }
         let rest = if self.len == end { Rest::Nothing } else { Rest::Torn };

@@ -1,6 +1,10 @@
 //! One format: a published tree is opened as a directory, and a directory is pulled from as a tree.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::path::Path;
 
@@ -263,11 +267,13 @@ fn what_was_replaced_while_it_was_open_is_not_written_to() {
     block_on(async {
         for replaced in ["log/00000001.jsonl", "lock", "log", ""] {
             let directory = tempfile::tempdir().unwrap();
-            let (path, backup) = (directory.path().join("replica"), directory.path().join("backup"));
+            let (path, backup) =
+                (directory.path().join("replica"), directory.path().join("backup"));
             let store = FsStore::create(&path, Identity::new_database().unwrap()).unwrap();
             let replica = Replica::open(store).await.unwrap();
             replica.create("bug", properties("one")).await.unwrap();
-            let copied = std::process::Command::new("cp").arg("-r").arg(&path).arg(&backup).status();
+            let copied =
+                std::process::Command::new("cp").arg("-r").arg(&path).arg(&backup).status();
             assert!(copied.unwrap().success());
             replica.create("bug", properties("two")).await.unwrap();
             let (old, new) = (path.join(replaced), backup.join(replaced));

@@ -373,6 +373,13 @@ impl SimulatedDisk {
         disk
     }
 
+    /// Changes a byte of a file where it is.
+    pub(crate) fn flip(&self, name: &str, offset: usize) {
+        let mut machine = self.machine();
+        let Ok(Entry::File(file)) = machine.image.find(name) else { panic!("{name} is no file") };
+        machine.image.file(file).now[offset] ^= 0x10;
+    }
+
     /// Keeps what was there before each operation.
     pub(crate) fn record(self) -> Self {
         self.machine().recording = true;
