@@ -100,6 +100,12 @@ pub trait DiskFile: Debug + Send + Sync {
     /// What the system says.
     fn id(&self) -> io::Result<Option<FileId>>;
 
+    /// Whether it has a name, as far as that can be said.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_named(&self) -> io::Result<bool>;
+
     /// Reads exactly this many bytes.
     ///
     /// # Errors
@@ -222,7 +228,18 @@ fn file_id(found: &fs::Metadata) -> Option<FileId> {
     Some(FileId { device: found.dev(), number: found.ino() })
 }
 
+#[cfg(unix)]
+fn is_named(found: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    found.nlink() > 0
+}
+
 /// Windows does not let an open file be replaced.
+#[cfg(not(unix))]
+fn is_named(_: &fs::Metadata) -> bool {
+    true
+}
+
 #[cfg(not(unix))]
 fn file_id(_: &fs::Metadata) -> Option<FileId> {
     None
@@ -235,6 +252,10 @@ impl DiskFile for File {
 
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(file_id(&self.metadata()?))
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(is_named(&self.metadata()?))
     }
 
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -38,20 +38,22 @@ impl Place {
         move |error| error::from_io(&name, action, error)
     }
 
-    /// Refuses an open file that was removed, or replaced by another one of its name: what is
-    /// written to it, or locked of it, is nobody else's.
-    pub(crate) fn check_in_place(&self, file: &dyn DiskFile, name: &str) -> Result<(), StoreError> {
-        let failed = self.io("looking at the replica's files");
-        let named = match self.disk.id_of(name) {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            named => Some(named.map_err(&failed)?),
-        };
-        if named == Some(file.id().map_err(&failed)?) {
-            return Ok(());
+    /// Refuses an open segment that was removed, or replaced by another file of its name: what is
+    /// written to it is nobody else's.
+    pub(crate) fn check_in_place(&self, tail: &Tail) -> Result<(), StoreError> {
+        match self.disk.id_of(&tail.name) {
+            Ok(named) if named == tail.id => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(self.io("looking at the log")(error))
+            }
+            _ => Err(self.replaced(&tail.name)),
         }
+    }
+
+    pub(crate) fn replaced(&self, file: &str) -> StoreError {
         let why = "it was removed or replaced while it was open; close this handle and open the \
                    replica again";
-        Err(self.corrupt(name, why))
+        self.corrupt(file, why)
     }
 
     fn corrupt(&self, file: &str, what: impl Into<String>) -> StoreError {
@@ -114,7 +116,7 @@ impl Place {
         if start.segment != number || start.identity != self.identity {
             return Err(self.corrupt(&name, "it is a segment of another log"));
         }
-        Ok(Tail::begin(&name, file, start, len, lines))
+        Tail::begin(&name, file, start, len, lines).map_err(self.io("opening the log"))
     }
 
     fn first_line(

@@ -91,7 +91,7 @@ impl Shared {
         {
             let state = self.state();
             if !state.tail.name.is_empty() {
-                self.place.check_in_place(&*state.tail.file, &state.tail.name)?;
+                self.place.check_in_place(&state.tail)?;
             }
         }
         if rest == Rest::Torn {

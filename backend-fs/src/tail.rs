@@ -51,6 +51,7 @@ pub(crate) struct Tail {
     pub(crate) number: u64,
     pub(crate) name: String,
     pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) id: Option<FileId>,
     /// How many of its bytes count.
     pub(crate) len: u64,
     /// Where the last commit in it begins.
@@ -83,14 +84,16 @@ impl Tail {
         start: Start,
         len: u64,
         lines: LineReader,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (number, base) = (start.segment, start.base);
+        let id = file.id()?;
         let mut frames = Frames::default();
         frames.note(true, 0, None);
-        Self {
+        Ok(Self {
             number,
             name: name.to_owned(),
             file,
+            id,
             len,
             last: len,
             base,
@@ -99,7 +102,7 @@ impl Tail {
             lines,
             sealed: false,
             named: false,
-        }
+        })
     }
 
     /// Reads the commits behind what counted so far. What is whole counts from now on.
@@ -188,6 +191,7 @@ impl Tail {
             number,
             name: String::new(),
             file: Arc::new(NoFile),
+            id: None,
             len: 0,
             last: 0,
             base: head,
@@ -216,6 +220,10 @@ impl DiskFile for NoFile {
 
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(None)
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(false)
     }
 
     fn read_at(&self, _: u64, len: usize) -> io::Result<Vec<u8>> {

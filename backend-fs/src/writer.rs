@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
-use prophet_store::{Commit, CommitId, Head, StoreError};
+use prophet_store::{Commit, CommitId, Head, Resolution, StoreError};
 use prophet_tables::keys;
 
 use crate::disk::DiskFile;
@@ -179,7 +179,11 @@ impl Worker {
     ) -> Result<T, StoreError> {
         let lock = Arc::clone(&self.lock);
         lock.lock().map_err(self.shared.place.io("taking the lock"))?;
-        let acted = self.shared.place.check_in_place(&*lock, LOCK).and_then(|()| act(self));
+        let acted = match lock.is_named() {
+            Ok(true) => act(self),
+            Ok(false) => Err(self.shared.place.replaced(LOCK)),
+            Err(error) => Err(self.shared.place.io("looking at the lock")(error)),
+        };
         // Failing that, it is given back when the handle is closed.
         let _ = lock.unlock();
         acted
@@ -203,30 +207,22 @@ impl Worker {
         }
         let (of_entries, others) = split(commit.entries(), commit.records());
         let state = shared.state();
-        let derived: BTreeMap<_, _> = commit
-            .entries()
-            .iter()
-            .flat_map(|entry| prophet_store::Resolution::of(&entry.changeset))
-            .map(|resolution| ((resolution.conflict(), resolution.changeset), resolution))
-            .collect();
-        let resolutions = commit.resolutions().iter().filter(|resolution| {
-            derived.get(&(resolution.conflict(), resolution.changeset)) != Some(resolution)
-        });
         let end = CommitEnd {
             head: commit.head(),
             metadata: commit.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             records: others,
-            resolutions: resolutions.cloned().collect(),
+            resolutions: resolutions_of_its_own(commit),
         };
         let database = shared.place.identity.database;
         let tail = &state.tail;
         let mut lines = LineWriter::after(database, tail.lines.frame().clone());
         let (mut text, mut written) = (Vec::new(), Vec::with_capacity(commit.entries().len() + 1));
-        let entries = commit.entries().iter().cloned().map(Line::Entry);
-        for line in entries.chain([Line::Commit(end.clone())]) {
+        for entry in commit.entries() {
             let at = tail.len + text.len() as u64;
-            written.push((lines.write(&line, &mut text), at));
+            written.push((lines.write_entry(entry, &mut text), at));
         }
+        let at = tail.len + text.len() as u64;
+        written.push((lines.write_commit(&end, &mut text), at));
         put(&shared, tail, &text, commit.id())?;
         drop(state);
         shared.change(|state| {
@@ -279,6 +275,20 @@ impl Worker {
             self.untold = None;
         }
     }
+}
+
+/// The votes in a commit that none of its entries carries.
+fn resolutions_of_its_own(commit: &Commit) -> Vec<Resolution> {
+    if commit.resolutions().is_empty() {
+        return Vec::new();
+    }
+    let carried = commit.entries().iter().flat_map(|entry| Resolution::of(&entry.changeset));
+    let carried: BTreeMap<_, _> =
+        carried.map(|vote| ((vote.conflict(), vote.changeset), vote)).collect();
+    let own = commit.resolutions().iter();
+    own.filter(|vote| carried.get(&(vote.conflict(), vote.changeset)) != Some(vote))
+        .cloned()
+        .collect()
 }
 
 /// Appends `text`, a commit, to what counts, and makes it durable.

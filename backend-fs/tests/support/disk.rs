@@ -690,6 +690,19 @@ impl DiskFile for SimulatedFile {
         )
     }
 
+    fn is_named(&self) -> io::Result<bool> {
+        self.disk.op(
+            false,
+            || format!("is_named {}", self.name),
+            |_, _| (),
+            |machine| {
+                let ours = Entry::File(self.file);
+                let mut directories = machine.image.directories.values();
+                Ok(directories.any(|names| names.now.values().any(|entry| *entry == ours)))
+            },
+        )
+    }
+
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         self.disk.op(
             false,
