@@ -5,11 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
+use prophet_kv::Tally;
 use prophet_store::StoreError;
 use sled::{Batch, Db, IVec};
 
 use crate::error::{call, file, is_lock};
 use crate::layout::sync_directory;
+use crate::top::TOP;
 
 /// After its handle was dropped, sled may hold its lock a little longer.
 const TRIES: u32 = 200;
@@ -101,6 +103,20 @@ impl Engine {
         self.call("reading", |_| match forward {
             true => pairs.next().transpose(),
             false => pairs.next_back().transpose(),
+        })
+    }
+
+    /// What all keys come to.
+    pub(crate) fn tally(&self) -> Result<Tally, StoreError> {
+        self.call("counting the keys", |db| {
+            let mut tally = Tally::default();
+            for pair in db.iter() {
+                let (key, stored) = pair?;
+                if key != TOP {
+                    tally.replace(None, Some(&stored));
+                }
+            }
+            Ok(tally)
         })
     }
 

@@ -36,11 +36,10 @@
 //!
 //! - *It does not flush the device* on Linux. The store does, after each commit.
 //! - *It may open with data silently gone* when its file is damaged. The head says how many keys there
-//!   are and what their checksums come to; [`verify`](prophet_store::ReplicaStore::verify) counts them
-//!   all. Opening looks at the end of the log, and at the file `head` beside sled: what is missing there
-//!   is [`Corrupt`](prophet_store::StoreError::Corrupt), and not a shorter log. What is missing
-//!   elsewhere shows when it is read for a page of the log or counted by `verify`; a look-up of a record
-//!   that sled lost answers that there is none.
+//!   are and what their checksums come to, and opening counts them all, unless
+//!   [`SledOptions::count`] leaves that to [`verify`](prophet_store::ReplicaStore::verify). Where the end
+//!   of it is gone altogether, the file `head` beside sled tells. What is missing is
+//!   [`Corrupt`](prophet_store::StoreError::Corrupt), and not a shorter log.
 //! - *It panics* on some damage. That is caught, so a program that has this backend in it must not be
 //!   built with `panic = "abort"`; the message of the panic goes wherever those of the program go.
 //! - *It does not sync files of long values*. Values are cut into pieces so that it makes none.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
-use prophet_kv::{Entries as _, Map as _, Scan as _, certified, certify};
+use prophet_kv::{Entries as _, Map as _, Scan as _, Tally, certified, certify};
 use prophet_store::{
     Access, Capabilities, Direction, Durability, Facts, Head, Identity, Sharing, StoreError,
 };
@@ -42,16 +42,17 @@ use crate::writer;
 #[non_exhaustive]
 pub struct SledOptions {
     cache_bytes: u64,
+    count: bool,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20 }
+        Self { cache_bytes: 64 << 20, count: true }
     }
 }
 
 impl SledOptions {
-    /// The defaults: a cache of 64 MiB.
+    /// The defaults: a cache of 64 MiB, and all keys are counted when a replica is opened.
     pub fn new() -> Self {
         Self::default()
     }
@@ -60,6 +61,15 @@ impl SledOptions {
     #[must_use]
     pub const fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// Whether opening counts all keys, which takes longer the more there are: a damaged file is something
+    /// that sled may open with a part of it silently gone. Without it, only the end of the log is
+    /// looked at, and [`verify`](prophet_store::ReplicaStore::verify) is what finds the rest.
+    #[must_use]
+    pub const fn count(mut self, count: bool) -> Self {
+        self.count = count;
         self
     }
 
@@ -135,6 +145,12 @@ impl SledOptions {
         let witness = Witness::open(&layout)?;
         let state = State { engine: Arc::new(engine), witness, top, before: Vec::new() };
         check(&layout.place, &state)?;
+        if self.count {
+            let tally = state.engine.tally()?;
+            if tally != top.tally {
+                return Err(lost(&layout.place, &tally, &top.tally));
+            }
+        }
         // It may be older, where a program was killed. Nothing is wrong where it cannot be written.
         let _ = state.witness.write(&top);
         store(&layout.place, identity, state)
@@ -183,6 +199,16 @@ fn check(place: &str, state: &State) -> Result<(), StoreError> {
             _ => Ok(()),
         }
     })
+}
+
+/// The error for keys that are not those that there should be.
+pub(crate) fn lost(place: &str, tally: &Tally, expected: &Tally) -> StoreError {
+    let (keys, expected) = (tally.keys(), expected.keys());
+    let what = format!(
+        "something is lost, or older than it was: there are {keys} keys of {expected}, and what they \
+         come to is not what the head says"
+    );
+    StoreError::corrupt(place, what)
 }
 
 fn store(place: &str, identity: Identity, state: State) -> Result<SledStore, StoreError> {

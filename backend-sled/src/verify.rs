@@ -5,6 +5,7 @@ use prophet_kv::{Map as _, Scan as _, Tally, certified};
 use prophet_store::{Direction, StoreError, Verification};
 use prophet_tables::KeyRange;
 
+use crate::options::lost;
 use crate::shared::State;
 use crate::top::TOP;
 
@@ -32,11 +33,7 @@ pub(crate) fn verify(place: &str, state: &State) -> Result<Verification, StoreEr
         }
     }
     if tally != state.top.tally {
-        let (keys, expected) = (tally.keys(), state.top.tally.keys());
-        found.problems.push(format!(
-            "{place}: something is lost, or older than it was: there are {keys} keys of {expected}, \
-             and what they come to is not what the head says"
-        ));
+        found.problems.push(lost(place, &tally, &state.top.tally).to_string());
     }
     if state.witness.read() != Some(state.top) {
         found.problems.push(format!("{place}/head: it is not what was written to it last"));

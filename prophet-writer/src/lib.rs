@@ -43,7 +43,7 @@
 
 use std::fmt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -53,14 +53,16 @@ use prophet_store::{CommitId, Head, StoreError};
 /// A thread that commits, and the way to it. `W` is what it is handed for each commit.
 pub struct Writer<W> {
     place: String,
-    running: Mutex<Option<Running<W>>>,
+    running: Mutex<Running<W>>,
 }
 
 struct Running<W> {
-    jobs: Sender<Job<W>>,
-    /// Answers when the thread has dropped all that it owned.
-    ended: oneshot::Receiver<()>,
-    thread: JoinHandle<()>,
+    /// None once it is to end.
+    jobs: Option<Sender<Job<W>>>,
+    /// Answers when the thread has dropped all that it owned; for whoever closes first.
+    ended: Option<oneshot::Receiver<()>>,
+    /// Until somebody has waited for it.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl<W> fmt::Debug for Writer<W> {
@@ -92,7 +94,8 @@ impl<W: Send + 'static> Writer<W> {
                 let _ = ending.send(());
             })
             .map_err(|error| StoreError::io(&place, "starting the writer's thread", error))?;
-        Ok(Self { place, running: Mutex::new(Some(Running { jobs, ended, thread })) })
+        let running = Running { jobs: Some(jobs), ended: Some(ended), thread: Some(thread) };
+        Ok(Self { place, running: Mutex::new(running) })
     }
 
     /// Has a commit applied. Once this is polled, dropping it changes nothing about that.
@@ -103,10 +106,7 @@ impl<W: Send + 'static> Writer<W> {
     pub async fn commit(&self, id: CommitId, work: W) -> Result<Head, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = Job { work, reply };
-        let sent = match self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(running) => running.jobs.send(job).is_ok(),
-            None => false,
-        };
+        let sent = self.running().jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         if !sent {
             return Err(StoreError::closed(&self.place));
         }
@@ -116,28 +116,39 @@ impl<W: Send + 'static> Writer<W> {
         }
     }
 
-    /// Waits until everything handed over was done and the thread has ended. Later calls do nothing.
+    /// Waits until everything handed over was done and the thread has ended. If it is dropped, the
+    /// thread ends all the same, and dropping the writer waits for it. Later calls do nothing.
     pub async fn close(&self) {
-        if let Some(Running { jobs, ended, thread }) = self.stop() {
-            drop(jobs);
+        let ended = {
+            let mut running = self.running();
+            running.jobs = None;
+            running.ended.take()
+        };
+        if let Some(ended) = ended {
             let _ = ended.await;
-            let _ = thread.join();
+            self.join();
         }
     }
 }
 
 impl<W> Writer<W> {
-    fn stop(&self) -> Option<Running<W>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn running(&self) -> MutexGuard<'_, Running<W>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join(&self) {
+        let thread = self.running().thread.take();
+        if let Some(thread) = thread {
+            // A panic in it was told to whoever waited.
+            let _ = thread.join();
+        }
     }
 }
 
 impl<W> Drop for Writer<W> {
     fn drop(&mut self) {
-        if let Some(Running { jobs, thread, .. }) = self.stop() {
-            drop(jobs);
-            let _ = thread.join();
-        }
+        self.running().jobs = None;
+        self.join();
     }
 }
 
@@ -249,6 +260,18 @@ mod tests {
         let late = block_on(writer.commit(two.id(), two));
         assert!(matches!(late, Err(StoreError::Closed { .. })), "{late:?}");
         block_on(writer.close());
+    }
+
+    #[test]
+    fn a_close_that_is_dropped_leaves_the_waiting_to_the_drop() {
+        let (open, gate) = mpsc::channel();
+        let (writer, count) = counting(Some(gate));
+        let one = commit(1);
+        assert!(block_on(poll_once(writer.commit(one.id(), one))).is_none());
+        assert!(block_on(poll_once(writer.close())).is_none());
+        open.send(()).unwrap();
+        drop(writer);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
     }
 
     #[test]
