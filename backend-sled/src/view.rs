@@ -180,3 +180,98 @@ impl Scan for ViewScan<'_> {
         self.step()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures_lite::future::block_on;
+    use proptest::prelude::*;
+    use sled::Batch;
+
+    use super::*;
+    use crate::layout::Layout;
+
+    type Kept = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop_oneof![Just(0), Just(1), Just(255), 97..100_u8], 1..4)
+    }
+
+    fn kept() -> impl Strategy<Value = Kept> {
+        prop::collection::btree_map(key(), prop::collection::vec(any::<u8>(), 0..3), 0..40)
+    }
+
+    fn range() -> impl Strategy<Value = KeyRange> {
+        let bound = || {
+            prop_oneof![
+                key().prop_map(Bound::Included),
+                key().prop_map(Bound::Excluded),
+                Just(Bound::Unbounded)
+            ]
+        };
+        (bound(), bound()).prop_map(|(start, end)| KeyRange { start, end })
+    }
+
+    /// What a range of a map holds, in a direction.
+    fn all(map: impl Map, range: &KeyRange, direction: Direction) -> Vec<Found> {
+        let mut scan = map.scan(range.clone(), direction);
+        std::iter::from_fn(|| block_on(scan.next()).unwrap()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Whatever of a commit the tree has by then, readers see what was there before.
+        #[test]
+        fn a_commit_under_way_is_not_seen(
+            old in kept(),
+            writes in prop::collection::btree_map(
+                key(),
+                prop::option::of(prop::collection::vec(any::<u8>(), 0..3)),
+                0..20,
+            ),
+            applied in prop::collection::vec(any::<bool>(), 20),
+            ranges in prop::collection::vec(range(), 1..8),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let layout = Layout::new(directory.path());
+            let lock = layout.lock().unwrap();
+            let engine = Engine::open("a test", &layout.tree(), 1 << 20, lock).unwrap();
+            let mut batch = Batch::default();
+            for (key, value) in &old {
+                batch.insert(key.as_slice(), value.as_slice());
+            }
+            engine.apply(batch).unwrap();
+            let before: Vec<_> = writes
+                .keys()
+                .map(|key| Before {
+                    key: key.as_slice().into(),
+                    value: old.get(key).map(|value| value.as_slice().into()),
+                })
+                .collect();
+            let mut batch = Batch::default();
+            for ((key, value), applied) in writes.iter().zip(applied) {
+                match value {
+                    _ if !applied => {}
+                    Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                    None => batch.remove(key.as_slice()),
+                }
+            }
+            engine.apply(batch).unwrap();
+            let view = View::new(&engine, &before);
+            for range in ranges.into_iter().chain([KeyRange::all()]) {
+                for direction in [Direction::Forward, Direction::Backward] {
+                    prop_assert_eq!(
+                        all(view, &range, direction),
+                        all(&old, &range, direction),
+                        "{:?} {:?}", range, direction
+                    );
+                }
+            }
+            for key in old.keys().chain(writes.keys()) {
+                prop_assert_eq!(view.look(key).unwrap(), old.get(key).cloned());
+            }
+        }
+    }
+}
