@@ -20,7 +20,7 @@ use crate::state::{Sealed, State};
 use crate::store::FsStore;
 use crate::tail::{Tail, to_usize};
 use crate::view::{Index, Layer};
-use crate::writer::Writer;
+use crate::writer;
 
 /// A segment is sealed once it has so many bytes.
 const SEGMENT_BYTES: u64 = 2 << 20;
@@ -201,7 +201,7 @@ impl FsOptions {
         let untold = !seal::is_told(&place, state.head);
         let shared = Arc::new(Shared::new(place, state));
         let (segment_bytes, views) = (self.segment_bytes, self.views);
-        let writer = Writer::start(Arc::clone(&shared), lock, segment_bytes, views, untold)?;
+        let writer = writer::start(Arc::clone(&shared), lock, segment_bytes, views, untold)?;
         Ok(FsStore::new(facts, shared, Some(writer)))
     }
 }

@@ -1,15 +1,13 @@
 //! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_channel::oneshot;
+use futures_lite::future::block_on;
 use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
 use prophet_store::{Commit, CommitId, Head, Resolution, StoreError};
-use prophet_tables::keys;
+use prophet_writer::{Next, Queue, Writer};
 
 use crate::disk::DiskFile;
 use crate::layout::LOCK;
@@ -22,17 +20,6 @@ use crate::views;
 /// Readers who can only fetch files are told of commits this long after them.
 const MANIFEST_DELAY: Duration = Duration::from_secs(1);
 
-struct Job {
-    commit: Commit,
-    reply: oneshot::Sender<Result<Head, StoreError>>,
-}
-
-struct Running {
-    jobs: Sender<Job>,
-    ended: oneshot::Receiver<()>,
-    thread: JoinHandle<()>,
-}
-
 #[allow(
     clippy::disallowed_methods,
     reason = "it decides when others are told, and nothing about what is in the replica"
@@ -41,78 +28,19 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The thread that commits.
-pub(crate) struct Writer {
-    place: Arc<str>,
-    running: Mutex<Option<Running>>,
-}
-
-impl Writer {
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        lock: Arc<dyn DiskFile>,
-        segment_bytes: u64,
-        views: bool,
-        untold: bool,
-    ) -> Result<Self, StoreError> {
-        let place = Arc::clone(&shared.place.name);
-        let failed = shared.place.io("starting a thread");
-        let (jobs, queue) = mpsc::channel();
-        let (end, ended) = oneshot::channel();
-        let untold = untold.then(now);
-        let mut worker = Worker { shared, lock, segment_bytes, views, untold };
-        let thread = std::thread::Builder::new()
-            .name("prophet-fs".to_owned())
-            .spawn(move || {
-                worker.run(&queue);
-                drop(worker);
-                let _ = end.send(());
-            })
-            .map_err(failed)?;
-        let running = Mutex::new(Some(Running { jobs, ended, thread }));
-        Ok(Self { place, running })
-    }
-
-    /// Has `commit` applied. Once this is polled, dropping it changes nothing about that.
-    pub(crate) async fn commit(&self, commit: Commit) -> Result<Head, StoreError> {
-        let id = commit.id();
-        let (reply, answer) = oneshot::channel();
-        let job = Job { commit, reply };
-        let sent = match self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(running) => running.jobs.send(job).is_ok(),
-            None => false,
-        };
-        if !sent {
-            return Err(StoreError::closed(&*self.place));
-        }
-        match answer.await {
-            Ok(result) => result,
-            // The thread ended in the middle of it.
-            Err(gone) => Err(StoreError::outcome_unknown(id, &*self.place, Some(gone.into()))),
-        }
-    }
-
-    fn stop(&self) -> Option<Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Waits until everything queued was done.
-    pub(crate) async fn close(&self) {
-        if let Some(Running { jobs, ended, thread }) = self.stop() {
-            drop(jobs);
-            let _ = ended.await;
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some(Running { jobs, thread, .. }) = self.stop() {
-            drop(jobs);
-            let _ = thread.join();
-        }
-    }
+/// Starts the thread that commits. `untold` says whether readers who can only fetch files know less
+/// than there is.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    lock: Arc<dyn DiskFile>,
+    segment_bytes: u64,
+    views: bool,
+    untold: bool,
+) -> Result<Writer<Commit>, StoreError> {
+    let place = shared.place.name.to_string();
+    let untold = untold.then(now);
+    let mut worker = Worker { shared, lock, segment_bytes, views, untold };
+    Writer::start("prophet-fs", place, move |queue| worker.run(queue))
 }
 
 struct Worker {
@@ -125,28 +53,27 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&mut self, queue: &Receiver<Job>) {
+    fn run(&mut self, queue: &Queue<Commit>) {
         loop {
             // Also where the queue never is empty.
             if self.untold.is_some_and(|since| since.elapsed() >= MANIFEST_DELAY) {
                 self.tell(false);
             }
-            let job = match self.untold {
-                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(since) => queue.recv_timeout(MANIFEST_DELAY.saturating_sub(since.elapsed())),
+            let next = match self.untold {
+                None => queue.next().map_or(Next::Ended, Next::Job),
+                Some(since) => queue.next_within(MANIFEST_DELAY.saturating_sub(since.elapsed())),
             };
-            match job {
-                Ok(Job { commit, reply }) => {
-                    let head = self.commit(&commit);
+            match next {
+                Next::Job(job) => {
+                    let head = self.commit(&job.work);
                     if head.is_ok() {
                         self.untold.get_or_insert_with(now);
                     }
-                    // Who asked may have gone away.
-                    let _ = reply.send(head);
+                    job.answer(head);
                     self.seal_if_long();
                 }
-                Err(RecvTimeoutError::Timeout) => self.tell(false),
-                Err(RecvTimeoutError::Disconnected) => return self.tell(self.views),
+                Next::Nothing => self.tell(false),
+                Next::Ended => return self.tell(self.views),
             }
         }
     }
@@ -331,32 +258,5 @@ fn go_on(shared: &Shared) -> Result<(), StoreError> {
 /// Judges a commit, before anything is written: the head it led to if it was applied earlier.
 fn judge(shared: &Shared, commit: &Commit) -> Result<Option<Head>, StoreError> {
     let state = shared.state();
-    if commit.base() != state.head {
-        let version = commit.head().version;
-        let applied = match state.view().get(&keys::commit(version))? {
-            Some(id) => id == commit.id().as_bytes(),
-            None => {
-                let mut entries = commit.entries().iter();
-                !commit.entries().is_empty()
-                    && entries.try_fold(true, |all, entry| {
-                        let found = state.position_of(entry.changeset.digest())?;
-                        Ok::<_, StoreError>(all && found == Some(entry.position))
-                    })?
-            }
-        };
-        return match applied {
-            true => Ok(Some(commit.head())),
-            false => Err(StoreError::stale_base(commit.base(), state.head)),
-        };
-    }
-    commit.check_distinct()?;
-    for entry in commit.entries() {
-        let digest = entry.changeset.digest();
-        if state.has(entry.changeset.header(), digest)? {
-            return Err(StoreError::invalid_commit(format!(
-                "changeset {digest} is in the log already"
-            )));
-        }
-    }
-    Ok(None)
+    block_on(state.reads().judge(commit, |entry| state.may_have(entry.changeset.header())))
 }
