@@ -17,14 +17,22 @@
 
 mod bucket;
 mod clock;
+#[cfg(feature = "wire")]
+mod endpoint;
 mod fault;
 mod requests;
 mod rng;
 mod state;
 mod store;
+#[cfg(feature = "wire")]
+mod wire;
 
 pub use bucket::{Bucket, Conditions, Event, Order, Outcome, Settings};
 pub use clock::Time;
+#[cfg(feature = "wire")]
+pub use endpoint::Endpoint;
 pub use fault::{Fault, Kind, Landing, Plan, Refusal, Rule};
 pub use requests::{Count, Requests};
 pub use store::{BucketStore, fresh_seed};
+#[cfg(feature = "wire")]
+pub use wire::WireServer;
