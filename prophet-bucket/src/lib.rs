@@ -17,11 +17,13 @@
 
 mod bucket;
 mod clock;
-#[cfg(feature = "wire")]
+#[cfg(any(feature = "wire", feature = "servers"))]
 mod endpoint;
 mod fault;
 mod requests;
 mod rng;
+#[cfg(feature = "servers")]
+mod servers;
 mod state;
 mod store;
 #[cfg(feature = "wire")]
@@ -29,10 +31,12 @@ mod wire;
 
 pub use bucket::{Bucket, Conditions, Event, Order, Outcome, Settings};
 pub use clock::Time;
-#[cfg(feature = "wire")]
+#[cfg(any(feature = "wire", feature = "servers"))]
 pub use endpoint::Endpoint;
 pub use fault::{Fault, Kind, Landing, Plan, Refusal, Rule};
 pub use requests::{Count, Requests};
+#[cfg(feature = "servers")]
+pub use servers::{Program, RealServer, StartError};
 pub use store::{BucketStore, fresh_seed};
 #[cfg(feature = "wire")]
 pub use wire::WireServer;

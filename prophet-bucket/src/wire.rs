@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -21,6 +22,9 @@ use crate::bucket::Bucket;
 use crate::endpoint::Endpoint;
 use crate::fault::Refusal;
 use crate::state::{Condition, Found, Listing, Reply, Request};
+
+/// After so long the beginning of a body is on its way.
+const FLUSHED: Duration = Duration::from_millis(50);
 
 /// Marks an answer that is not to be sent.
 const DROPPED: &str = "x-prophet-dropped";
@@ -311,13 +315,20 @@ impl S3 for Door {
         let whole = found.meta.size;
         let last = found.range.end.saturating_sub(1);
         let content_length = length(found.range.end.saturating_sub(found.range.start))?;
-        let mut pieces = vec![Ok(found.bytes.clone())];
-        if let Some(after) = found.cut {
-            let piece = found.bytes.slice(..after.min(found.bytes.len()));
-            pieces = vec![Ok(piece), Err(io::Error::other("the plan says so"))];
-        }
+        let body = match found.cut {
+            None => StreamingBlob::wrap(stream::once(Ok::<_, io::Error>(found.bytes))),
+            Some(after) => {
+                let piece = found.bytes.slice(..after.min(found.bytes.len()));
+                let end = stream::once_future(async {
+                    // What is not sent yet when the end comes is thrown away.
+                    tokio::time::sleep(FLUSHED).await;
+                    Err(io::Error::other("the plan says so"))
+                });
+                StreamingBlob::wrap(stream::once(Ok(piece)).chain(end))
+            }
+        };
         Ok(S3Response::new(GetObjectOutput {
-            body: Some(StreamingBlob::wrap(stream::iter(pieces))),
+            body: Some(body),
             content_length: Some(content_length),
             content_range: partial.then(|| format!("bytes {}-{last}/{whole}", found.range.start)),
             e_tag: found.meta.e_tag.as_deref().map(strong),
