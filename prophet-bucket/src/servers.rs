@@ -22,9 +22,11 @@ pub enum Program {
     /// `moto_server`: light, in memory, keeps conditions.
     Moto,
     /// `weed`, which is SeaweedFS: on disk, made for real use, keeps conditions, lists folder by
-    /// folder.
+    /// folder, and for a while also folders that are empty.
     SeaweedFs,
-    /// `rclone`: does not look at conditions on writes. What has several writers must refuse it.
+    /// `rclone`: does not look at conditions on writes. What has several writers must refuse it. It
+    /// answers a ranged GET with 200 instead of 206, which the client of `object_store` takes for an
+    /// error.
     Rclone,
 }
 
@@ -99,6 +101,8 @@ pub struct RealServer {
     endpoint: Endpoint,
     child: Child,
     directory: TempDir,
+    /// What it leaves behind elsewhere.
+    sockets: Vec<PathBuf>,
 }
 
 /// How long a server may take until it answers: SeaweedFS takes two seconds on a quiet machine.
@@ -120,6 +124,11 @@ fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
         listeners.push(listener);
     }
     Ok(ports)
+}
+
+/// Where SeaweedFS makes a socket for a service, whatever the directory for temporary files is.
+fn socket(service: &str, port: u16) -> PathBuf {
+    PathBuf::from(format!("/tmp/seaweedfs-{service}-{port}.sock"))
 }
 
 impl RealServer {
@@ -147,11 +156,13 @@ impl RealServer {
         let data = directory.path().join("data");
         std::fs::create_dir(&data)?;
         let log = File::create(directory.path().join("log"))?;
+        let mut sockets = Vec::new();
         let mut command = Command::new(program.command());
         command
             .env("AWS_ACCESS_KEY_ID", &endpoint.access_key)
             .env("AWS_SECRET_ACCESS_KEY", &endpoint.secret_key)
             .env("HOME", directory.path())
+            .env("TMPDIR", directory.path())
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -171,7 +182,11 @@ impl RealServer {
                 let more = ["volume.port.grpc", "filer.port", "filer.port.grpc"];
                 let last = ["admin.port", "admin.port.grpc"];
                 let names = names.iter().chain(&more).chain(&last);
-                command.args(names.zip(others).map(|(name, port)| format!("-{name}={port}")));
+                for (name, port) in names.zip(others) {
+                    command.arg(format!("-{name}={port}"));
+                    sockets.push(socket(&name.replace(".port", "").replace('.', "-"), port));
+                }
+                sockets.push(socket("s3", port));
             }
             Program::Rclone => {
                 std::fs::create_dir(data.join(&endpoint.bucket))?;
@@ -185,7 +200,7 @@ impl RealServer {
             package: program.package(),
             source,
         })?;
-        let mut server = Self { program, endpoint, child, directory };
+        let mut server = Self { program, endpoint, child, directory, sockets };
         server.wait()?;
         Ok(server)
     }
@@ -252,6 +267,7 @@ impl RealServer {
     }
 
     async fn ask(&self) -> Result<(), String> {
+        let store = self.endpoint.client().build().map_err(|error| error.to_string())?;
         if self.program == Program::Moto {
             // It does not look at signatures, and a bucket may be made twice.
             let url = format!("{}/{}", self.endpoint.url, self.endpoint.bucket);
@@ -259,7 +275,6 @@ impl RealServer {
             made.and_then(reqwest::Response::error_for_status)
                 .map_err(|error| error.to_string())?;
         }
-        let store = self.endpoint.client().build().map_err(|error| error.to_string())?;
         let path = Path::from("is-there");
         let tried = async {
             store.put(&path, "yes".into()).await?;
@@ -275,5 +290,9 @@ impl Drop for RealServer {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for socket in &self.sockets {
+            // Some are not always made.
+            let _ = std::fs::remove_file(socket);
+        }
     }
 }

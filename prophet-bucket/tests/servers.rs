@@ -48,29 +48,40 @@ async fn in_sequence(store: &AmazonS3) -> (bool, bool) {
     (refused, stale)
 }
 
-async fn reading(store: &AmazonS3) {
+async fn reading(store: &AmazonS3, program: Program) {
     store.put(&path("a/1"), "0123456789".into()).await.unwrap();
     for key in ["a-b", "a/2", "b/1"] {
         store.put(&path(key), "x".into()).await.unwrap();
     }
-    assert_eq!(store.get_range(&path("a/1"), 2..5).await.unwrap(), "234");
+    match (program, store.get_range(&path("a/1"), 2..5).await) {
+        // It sends the range, under the status of the whole; the client wants none of it.
+        (Program::Rclone, Err(error)) => assert!(format!("{error:?}").contains("NotPartial")),
+        (Program::Rclone, Ok(_)) => panic!("rclone answers ranged requests as it should now"),
+        (_, got) => assert_eq!(got.unwrap(), "234"),
+    }
     assert_eq!(store.head(&path("a/1")).await.unwrap().size, 10);
     assert!(matches!(store.get(&path("a/3")).await, Err(Error::NotFound { .. })));
 
-    let mut keys: Vec<String> =
+    let keys: Vec<String> =
         store.list(None).map(|meta| meta.unwrap().location.to_string()).collect().await;
-    keys.sort();
-    assert_eq!(keys, ["a-b", "a/1", "a/2", "b/1"]);
+    match program {
+        Program::SeaweedFs => assert_eq!(keys, ["a/1", "a/2", "a-b", "b/1"]),
+        _ => assert_eq!(keys, ["a-b", "a/1", "a/2", "b/1"]),
+    }
     let after = store.list_with_offset(Some(&path("a")), &path("a/1"));
     let keys: Vec<_> = after.map(|meta| meta.unwrap().location).collect().await;
     assert_eq!(keys, [path("a/2")]);
-    let folders = store.list_with_delimiter(None).await.unwrap();
+    let mut folders = store.list_with_delimiter(None).await.unwrap();
+    if program == Program::SeaweedFs {
+        // It was emptied, and is still there for a while.
+        folders.common_prefixes.retain(|folder| *folder != path("log"));
+    }
     assert_eq!(folders.common_prefixes, [path("a"), path("b")]);
     assert_eq!(folders.objects.len(), 1);
 }
 
 /// In how many of so many rounds more than one of so many writers was told that it won.
-async fn races(at: &Endpoint, rounds: usize, writers: usize) -> usize {
+async fn races(at: &Endpoint, program: Program, rounds: usize, writers: usize) -> usize {
     let store = Arc::new(client(at));
     let mut bad = 0;
     for round in 0..rounds {
@@ -82,12 +93,14 @@ async fn races(at: &Endpoint, rounds: usize, writers: usize) -> usize {
                 match store.put_opts(&key, text.into(), PutMode::Create.into()).await {
                     Ok(_) => true,
                     Err(Error::AlreadyExists { .. }) => false,
+                    // rclone gets in its own way.
+                    Err(Error::Generic { .. }) if program == Program::Rclone => false,
                     Err(error) => panic!("{error}"),
                 }
             });
         }
         let won = racers.join_all().await.into_iter().filter(|won| *won).count();
-        assert!(won >= 1, "somebody has to win");
+        assert!(won >= 1 || program == Program::Rclone, "somebody has to win");
         bad += usize::from(won > 1);
     }
     bad
@@ -99,10 +112,13 @@ fn check(program: Program, keeps_conditions: bool, rounds: usize, writers: usize
     run(async {
         let found = in_sequence(&client(at)).await;
         assert_eq!(found, (keeps_conditions, keeps_conditions), "{}", server.log());
-        reading(&client(at)).await;
-        let bad = races(at, rounds, writers).await;
-        let expected = if keeps_conditions { 0 } else { rounds };
-        assert_eq!(bad, expected, "rounds with several winners, of {rounds}");
+        reading(&client(at), program).await;
+        let bad = races(at, program, rounds, writers).await;
+        println!("{program:?}: {bad} of {rounds} rounds had several winners");
+        match keeps_conditions {
+            true => assert_eq!(bad, 0, "rounds with several winners, of {rounds}"),
+            false => assert!(bad > rounds / 2, "{bad} of {rounds} rounds"),
+        }
     });
 }
 
