@@ -1,19 +1,18 @@
 //! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
-use prophet_store::{Commit, CommitId, Head, Resolution, StoreError};
-use prophet_writer::{Next, Queue, Writer};
+use prophet_store::{Commit, CommitId, Head, RecordState, Resolution, StoreError};
+use prophet_writer::{Job, Next, Queue, Writer};
 
 use crate::disk::DiskFile;
 use crate::layout::LOCK;
 use crate::seal;
 use crate::shared::Shared;
-use crate::state::split;
 use crate::tail::Tail;
 use crate::views;
 
@@ -65,11 +64,7 @@ impl Worker {
             };
             match next {
                 Next::Job(job) => {
-                    let head = self.commit(&job.work);
-                    if head.is_ok() {
-                        self.untold.get_or_insert_with(now);
-                    }
-                    job.answer(head);
+                    self.commit(job);
                     self.seal_if_long();
                 }
                 Next::Nothing => self.tell(false),
@@ -116,31 +111,38 @@ impl Worker {
         acted
     }
 
-    fn commit(&mut self, commit: &Commit) -> Result<Head, StoreError> {
+    fn commit(&mut self, job: Job<Commit>) {
         if self.shared.is_stopped() {
-            return Err(StoreError::closed(&*self.shared.place.name));
+            job.answer(Err(StoreError::closed(&*self.shared.place.name)));
+            return;
         }
-        self.locked(|worker| worker.append(commit))
+        let mut job = Some(job);
+        let refused = self.locked(|worker| worker.append(&mut job));
+        if let (Some(job), Err(error)) = (job, refused) {
+            job.answer(Err(error));
+        }
     }
 
-    fn append(&mut self, commit: &Commit) -> Result<Head, StoreError> {
+    /// Appends a commit, and answers it if nothing keeps from that.
+    fn append(&mut self, job: &mut Option<Job<Commit>>) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let _appending = shared.begin_append()?;
         if shared.state().tail.sealed {
             go_on(&shared)?;
         }
+        let Some(commit) = job.as_ref().map(|job| &job.work) else { return Ok(()) };
         if let Some(applied) = judge(&shared, commit)? {
-            return Ok(applied);
+            job.take().map(|job| job.answer(Ok(applied)));
+            return Ok(());
         }
-        let (of_entries, others) = split(commit.entries(), commit.records());
-        let state = shared.state();
         let end = CommitEnd {
             head: commit.head(),
             metadata: commit.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            records: others,
+            records: records_of_its_own(commit),
             resolutions: resolutions_of_its_own(commit),
         };
         let database = shared.place.identity.database;
+        let state = shared.state();
         let tail = &state.tail;
         let mut lines = LineWriter::after(database, tail.lines.frame().clone());
         let (mut text, mut written) = (Vec::new(), Vec::with_capacity(commit.entries().len() + 1));
@@ -152,7 +154,11 @@ impl Worker {
         written.push((lines.write_commit(&end, &mut text), at));
         put(&shared, tail, &text, commit.id())?;
         drop(state);
+        self.untold.get_or_insert_with(now);
         shared.change(|state| {
+            // It is durable, and whoever reads waits until it is in the state: so it is answered
+            // first, for the one who made it has something to do as well.
+            let Some(commit) = job.take().map(|job| job.answer(Ok(end.head))) else { return };
             let tail = &mut state.tail;
             // The last line is the end of the commit.
             let entries = commit.entries().iter().map(Some).chain([None]);
@@ -161,11 +167,11 @@ impl Worker {
             }
             tail.last = tail.len;
             tail.len += text.len() as u64;
-            tail.head = commit.head();
+            tail.head = end.head;
             tail.lines = LineReader::after(database, lines.frame().clone());
-            state.apply(commit.entries(), &end, of_entries);
+            state.apply(commit.entries(), &end, commit.records().values());
         });
-        Ok(commit.head())
+        Ok(())
     }
 
     /// Seals the open segment if it is long. What fails is done again after the next commit.
@@ -202,6 +208,14 @@ impl Worker {
             self.untold = None;
         }
     }
+}
+
+/// The states in a commit of records that none of its entries touches.
+fn records_of_its_own(commit: &Commit) -> Vec<RecordState> {
+    let entries = commit.entries().iter();
+    let touched: HashSet<_> = entries.flat_map(|e| e.changeset.payload().records()).collect();
+    let records = commit.records().values();
+    records.filter(|record| !touched.contains(record.key())).cloned().collect()
 }
 
 /// The votes in a commit that none of its entries carries.

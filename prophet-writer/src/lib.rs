@@ -194,10 +194,11 @@ pub struct Job<W> {
 }
 
 impl<W> Job<W> {
-    /// Answers whoever waits, who may have gone away. Dropped without an answer, the outcome is
-    /// unknown.
-    pub fn answer(self, result: Result<Head, StoreError>) {
+    /// Answers whoever waits, who may have gone away, and gives back what was handed over. Dropped
+    /// without an answer, the outcome is unknown.
+    pub fn answer(self, result: Result<Head, StoreError>) -> W {
         let _ = self.reply.send(result);
+        self.work
     }
 }
 
