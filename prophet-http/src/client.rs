@@ -88,10 +88,15 @@ impl HttpFetch {
     /// # Errors
     /// What is no URL of HTTP or HTTPS, and a system without certificates to trust.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, FetchError> {
-        let invalid = |why: String| FetchError::invalid(url, why);
-        let mut base = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
+        let mut base = Url::parse(url).map_err(|error| {
+            // What cannot be read may have a password in it all the same.
+            let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+            let place = rest.rsplit_once('@').map(|(_, host)| format!("{scheme}//{host}"));
+            FetchError::invalid(place.unwrap_or_else(|| url.to_owned()), error.to_string())
+        })?;
+        let invalid = |base: &Url, why: String| FetchError::invalid(shown(base), why);
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(invalid("it is no URL of HTTP or HTTPS".to_owned()));
+            return Err(invalid(&base, "it is no URL of HTTP or HTTPS".to_owned()));
         }
         base.set_fragment(None);
         if let Some(directory) = base.path().strip_suffix(MANIFEST).map(str::to_owned) {
@@ -108,7 +113,7 @@ impl HttpFetch {
             .connect_timeout(options.connect)
             .redirect(Policy::custom(redirect));
         let client = if options.proxy { client } else { client.no_proxy() };
-        let client = client.build().map_err(|error| invalid(describe(&error)))?;
+        let client = client.build().map_err(|error| invalid(&base, describe(&error)))?;
         let place = shown(&base);
         let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { inner: Arc::new(Inner { client, base, place, options, requests, bytes }) })

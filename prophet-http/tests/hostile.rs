@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_lite::StreamExt as _;
 use futures_lite::future::{block_on, poll_once};
 use prophet_files::manifest::MANIFEST;
-use prophet_http::{HttpOptions, HttpSource};
+use prophet_files::{Fetch as _, Request};
+use prophet_http::{HttpFetch, HttpOptions, HttpSource};
 use prophet_store::*;
 use support::server::{Act, Server};
 use support::{assert_sound, digests, fill, other, publish, pull, replica};
@@ -253,4 +254,25 @@ fn it_works_from_within_tokio() {
     runtime.block_on(async {
         World::new().await.comes_through([Act::Drop(700)]).await;
     });
+}
+
+/// What is secret in an address is not in what a person reads, however wrong the address is.
+#[test]
+fn errors_do_not_tell_passwords() {
+    let addresses = [
+        "ftp://ada:secret@host/notes",
+        "http://ada:secret@host:99999/notes",
+        "https://ada:secret@",
+        "http://ada:secret@127.0.0.1:1/notes?token=secret",
+    ];
+    for address in addresses {
+        let error = match HttpFetch::new(address, options().retries(0)) {
+            Err(error) => error.to_string(),
+            Ok(fetch) => {
+                block_on(fetch.fetch(&Request::new(MANIFEST, 1_000))).unwrap_err().to_string()
+            }
+        };
+        assert!(!error.contains("secret"), "{error}");
+        assert!(error.contains("host") || error.contains("127.0.0.1") || address.ends_with('@'));
+    }
 }
