@@ -19,14 +19,13 @@ use std::fs::File;
 use std::io::Write as _;
 
 use backend_fs::FsStore;
-use benches::{BATCH, CHANGESETS, Floor, Subject, fill, in_turns, median};
+use benches::{BATCH, CHANGESETS, Floor, Subject, commits, fill, in_turns, medians};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
 use prophet_files::line::{CommitEnd, Line, LineWriter};
 use prophet_store::{
-    Commit, CommitId, Direction, Head, Identity, LogEntry, LogScan, MemoryStore, PullOptions,
-    Replica, ReplicaStore as _, ReplicaStoreExt as _, Resolution,
+    Direction, Head, Identity, LogEntry, MemoryStore, PullOptions, Replica, ReplicaStore as _,
 };
 
 /// The lines that the last edit appended.
@@ -77,40 +76,11 @@ fn edits(criterion: &mut Criterion) {
     group.finish();
 
     let (_, _, times) = &mut *runs.borrow_mut();
-    let [floor, prophet] = times.each_mut().map(|times| median(times));
+    let Some([floor, prophet]) = medians(times) else { return };
     println!(
         "single durable edit, fs, medians: prophet {prophet:?}; {:.2}x of append and sync ({floor:?})",
         prophet.as_secs_f64() / floor.as_secs_f64()
     );
-}
-
-/// The log in commits of a batch each, with the states that they lead to.
-async fn commits(source: &Replica) -> Vec<Commit> {
-    let mut states = std::collections::BTreeMap::new();
-    let mut log = source.store().stream_log(LogScan::default());
-    let mut entries = Vec::new();
-    while let Some(entry) = log.next().await {
-        entries.push(entry.unwrap());
-    }
-    let (mut commits, mut head) = (Vec::new(), Head::EMPTY);
-    for (number, batch) in entries.chunks(BATCH).enumerate() {
-        let mut commit = Commit::new(CommitId::from_bytes([number as u8 + 1; 16]), head);
-        let mut touched = std::collections::BTreeSet::new();
-        for entry in batch {
-            LogEntry::integrate(entry.position, &entry.changeset, &mut states);
-            touched.extend(entry.changeset.payload().records().cloned());
-            for resolution in Resolution::of(&entry.changeset) {
-                commit = commit.with_resolution(resolution).unwrap();
-            }
-            commit = commit.with_entry(entry.clone()).unwrap();
-        }
-        for key in touched {
-            commit = commit.with_record(states[&key].clone()).unwrap();
-        }
-        head = commit.head();
-        commits.push(commit);
-    }
-    commits
 }
 
 fn integrations(criterion: &mut Criterion) {
@@ -118,7 +88,7 @@ fn integrations(criterion: &mut Criterion) {
     let identity = Identity::new_database().unwrap();
     let source = block_on(Replica::open(MemoryStore::new(identity))).unwrap();
     block_on(fill(&source));
-    let commits = block_on(commits(&source));
+    let commits = block_on(commits(&source, BATCH));
     let batches: Vec<_> =
         commits.iter().map(|commit| lines(&source, commit.entries(), commit.head())).collect();
     let bytes: usize = batches.iter().map(Vec::len).sum();

@@ -16,8 +16,12 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
+use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
-use prophet_store::{Properties, RecordKey, Replica, ReplicaStore, Value};
+use prophet_store::{
+    Commit, CommitId, Head, LogEntry, LogScan, Properties, RecordKey, Replica, ReplicaStore,
+    ReplicaStoreExt as _, Resolution, Value,
+};
 
 /// How many records single edits go to.
 pub const RECORDS: usize = 1_000;
@@ -116,10 +120,44 @@ pub fn in_turns<const N: usize>(
     total
 }
 
-/// The median.
-pub fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+/// The median of each; nothing if they were not run, as when others were asked for by name.
+pub fn medians<const N: usize>(times: &mut [Vec<Duration>; N]) -> Option<[Duration; N]> {
+    if times.iter().any(Vec::is_empty) {
+        return None;
+    }
+    Some(times.each_mut().map(|times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    }))
+}
+
+/// A replica's log in commits of so many entries each, with the states that they lead to.
+pub async fn commits(source: &Replica, entries_each: usize) -> Vec<Commit> {
+    let mut states = std::collections::BTreeMap::new();
+    let mut log = source.store().stream_log(LogScan::default());
+    let mut entries = Vec::new();
+    while let Some(entry) = log.next().await {
+        entries.push(entry.unwrap());
+    }
+    let (mut commits, mut head) = (Vec::new(), Head::EMPTY);
+    for (number, batch) in entries.chunks(entries_each).enumerate() {
+        let mut commit = Commit::new(CommitId::from_bytes([number as u8 + 1; 16]), head);
+        let mut touched = std::collections::BTreeSet::new();
+        for entry in batch {
+            LogEntry::integrate(entry.position, &entry.changeset, &mut states);
+            touched.extend(entry.changeset.payload().records().cloned());
+            for resolution in Resolution::of(&entry.changeset) {
+                commit = commit.with_resolution(resolution).unwrap();
+            }
+            commit = commit.with_entry(entry.clone()).unwrap();
+        }
+        for key in touched {
+            commit = commit.with_record(states[&key].clone()).unwrap();
+        }
+        head = commit.head();
+        commits.push(commit);
+    }
+    commits
 }
 
 /// Creates records of five properties, and updates one property at a time, each a changeset:
