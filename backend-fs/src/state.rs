@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use futures_lite::future::block_on;
 use prophet_files::line::CommitEnd;
 use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, Manifest, Segment};
+use prophet_kv::{Reads, writes};
 use prophet_store::{
     Digest, Head, Header, Identity, LogEntry, Position, RecordKey, RecordState, Resolution,
     StoreError, VersionVector, codec,
 };
-use prophet_tables::keys;
 
 use crate::tail::{Committed, Tail};
 use crate::view::{Index, Layer, View};
@@ -93,8 +94,7 @@ impl State {
 
     /// The state of a record.
     pub(crate) fn record(&self, key: &RecordKey) -> Result<Option<RecordState>, StoreError> {
-        let sealed = self.view().get(&keys::record(key))?;
-        sealed.map(|sealed| decode(&self.place, key, codec::decode_record(&sealed))).transpose()
+        block_on(self.reads().record(key))
     }
 
     /// Takes in a commit: its entries, what its end says, and the states of the records that the
@@ -105,46 +105,40 @@ impl State {
         end: &'s CommitEnd,
         states: impl IntoIterator<Item = &'s RecordState>,
     ) {
-        let mut put = |key: Vec<u8>, value: Option<Vec<u8>>| self.recent.insert(key, value);
         for entry in entries {
-            let (header, digest) = (entry.changeset.header(), entry.changeset.digest());
-            let position = entry.position.get().to_le_bytes().to_vec();
-            put(keys::changeset(digest), Some(position.clone()));
-            put(keys::origin(header.origin, header.sequence, digest), Some(position));
-            for record in entry.records() {
-                put(keys::history(record, entry.position), Some(Vec::new()));
-            }
+            writes::entry(&mut self.recent, entry);
             for resolution in Resolution::of(&entry.changeset) {
-                put_resolution(&mut put, &resolution);
+                writes::resolution(&mut self.recent, &resolution);
             }
-            self.seen.note(header, digest);
+            self.seen.note(entry.changeset.header(), entry.changeset.digest());
         }
         for state in states.into_iter().chain(&end.records) {
-            put(keys::record(state.key()), Some(codec::encode_record(state)));
+            writes::record(&mut self.recent, state);
         }
         for resolution in &end.resolutions {
-            put_resolution(&mut put, resolution);
+            writes::resolution(&mut self.recent, resolution);
         }
         for (key, value) in &end.metadata {
-            put(keys::metadata(key), value.clone());
+            writes::metadata(&mut self.recent, key, value.clone());
         }
-        put(keys::commit(end.head.version), Some(end.head.commit.as_bytes().to_vec()));
+        writes::commit_id(&mut self.recent, end.head);
         self.head = end.head;
     }
 
-    /// Whether a changeset is in the log already. Of one that is beyond every tip of its origin,
-    /// that is known without looking.
-    pub(crate) fn has(&self, header: &Header, digest: Digest) -> Result<bool, StoreError> {
+    /// Whether a changeset may be in the log already: one that is beyond every tip of its origin is
+    /// not, without looking.
+    pub(crate) fn may_have(&self, header: &Header) -> bool {
         let tips = self.seen.of(header.origin);
-        if tips.last().is_none_or(|tip| tip.sequence < header.sequence) {
-            return Ok(false);
-        }
-        Ok(self.position_of(digest)?.is_some())
+        tips.last().is_some_and(|tip| tip.sequence >= header.sequence)
     }
 
     pub(crate) fn position_of(&self, digest: Digest) -> Result<Option<Position>, StoreError> {
-        let found = self.view().get(&keys::changeset(digest))?;
-        found.map(|bytes| to_position(&self.place, &bytes)).transpose()
+        block_on(self.reads().position_of(digest))
+    }
+
+    /// What is found by a key: the log is not at hand here.
+    pub(crate) fn reads(&self) -> Reads<'_, View<'_>> {
+        Reads::new(&self.place, self.head, self.view(), ())
     }
 
     /// What readers who can only fetch files are told.
@@ -176,14 +170,6 @@ impl State {
     }
 }
 
-fn put_resolution(
-    put: &mut impl FnMut(Vec<u8>, Option<Vec<u8>>) -> Option<Option<Vec<u8>>>,
-    resolution: &Resolution,
-) {
-    let key = keys::resolution(resolution.conflict(), resolution.changeset);
-    put(key, Some(codec::encode_resolution(resolution)));
-}
-
 /// What was decoded, or where it is damaged.
 pub(crate) fn decode<T>(
     place: &str,
@@ -191,13 +177,6 @@ pub(crate) fn decode<T>(
     decoded: Result<T, codec::DecodeError>,
 ) -> Result<T, StoreError> {
     decoded.map_err(|error| StoreError::undecodable(format!("{place}, {what}"), &error))
-}
-
-pub(crate) fn to_position(place: &str, bytes: &[u8]) -> Result<Position, StoreError> {
-    match bytes.try_into() {
-        Ok(bytes) => Ok(Position::new(u64::from_le_bytes(bytes))),
-        Err(_) => Err(StoreError::corrupt(place, "a position in the index is cut off")),
-    }
 }
 
 /// The states that `states` has of the records that `entries` touch, and the others.

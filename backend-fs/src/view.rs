@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
+use prophet_kv::{Found, Map};
 use prophet_store::{Direction, StoreError};
 use prophet_tables::{BlockCache, KeyRange, Layers, ReadAt, Scan, Table};
 
@@ -79,7 +80,7 @@ impl<'a> View<'a> {
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         // Reading a file is ready at once.
-        block_on(self.layers().get(key)).map_err(error::table(self.place))
+        block_on(Map::get(self, key))
     }
 
     pub(crate) fn scan(
@@ -87,12 +88,21 @@ impl<'a> View<'a> {
         range: KeyRange,
         direction: Direction,
     ) -> Result<Cursor<'a>, StoreError> {
-        Ok(Cursor { place: self.place, scan: self.layers().scan(range, direction) })
+        Ok(Map::scan(self, range, direction))
     }
 }
 
-/// A key and its value.
-pub(crate) type Found = (Vec<u8>, Vec<u8>);
+impl<'a> Map for View<'a> {
+    type Scan = Cursor<'a>;
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.layers().get(key).await.map_err(error::table(self.place))
+    }
+
+    fn scan(&self, range: KeyRange, direction: Direction) -> Cursor<'a> {
+        Cursor { place: self.place, scan: self.layers().scan(range, direction) }
+    }
+}
 
 /// Goes through a range of keys.
 pub(crate) struct Cursor<'a> {
@@ -102,6 +112,12 @@ pub(crate) struct Cursor<'a> {
 
 impl Cursor<'_> {
     pub(crate) fn next(&mut self) -> Result<Option<Found>, StoreError> {
-        block_on(self.scan.next()).map_err(error::table(self.place))
+        block_on(prophet_kv::Scan::next(self))
+    }
+}
+
+impl prophet_kv::Scan for Cursor<'_> {
+    async fn next(&mut self) -> Result<Option<Found>, StoreError> {
+        self.scan.next().await.map_err(error::table(self.place))
     }
 }

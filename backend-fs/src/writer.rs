@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
+use futures_lite::future::block_on;
 use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
 use prophet_store::{Commit, Head, StoreError};
-use prophet_tables::keys;
 
 use crate::disk::DiskFile;
 use crate::seal;
@@ -318,32 +318,5 @@ fn go_on(shared: &Shared) -> Result<(), StoreError> {
 /// Judges a commit, before anything is written: the head it led to if it was applied earlier.
 fn judge(shared: &Shared, commit: &Commit) -> Result<Option<Head>, StoreError> {
     let state = shared.state();
-    if commit.base() != state.head {
-        let version = commit.head().version;
-        let applied = match state.view().get(&keys::commit(version))? {
-            Some(id) => id == commit.id().as_bytes(),
-            None => {
-                let mut entries = commit.entries().iter();
-                !commit.entries().is_empty()
-                    && entries.try_fold(true, |all, entry| {
-                        let found = state.position_of(entry.changeset.digest())?;
-                        Ok::<_, StoreError>(all && found == Some(entry.position))
-                    })?
-            }
-        };
-        return match applied {
-            true => Ok(Some(commit.head())),
-            false => Err(StoreError::stale_base(commit.base(), state.head)),
-        };
-    }
-    commit.check_distinct()?;
-    for entry in commit.entries() {
-        let digest = entry.changeset.digest();
-        if state.has(entry.changeset.header(), digest)? {
-            return Err(StoreError::invalid_commit(format!(
-                "changeset {digest} is in the log already"
-            )));
-        }
-    }
-    Ok(None)
+    block_on(state.reads().judge(commit, |entry| state.may_have(entry.changeset.header())))
 }

@@ -19,9 +19,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::ops::Bound;
+
 use prophet_store::{
-    ConflictId, Digest, MetadataKey, Position, RecordId, RecordKey, RecordType, ReplicaId,
-    Sequence, Version,
+    ConflictId, Digest, Direction, MetadataKey, Position, RecordId, RecordKey, RecordType,
+    ReplicaId, Sequence, Version,
 };
 
 use crate::range::KeyRange;
@@ -34,6 +36,7 @@ const CHANGESET: u8 = b'c';
 const RESOLUTION: u8 = b'v';
 const METADATA: u8 = b'm';
 const COMMIT: u8 = b'k';
+const ENTRY: u8 = b'e';
 
 /// What ends a text within a key. A zero byte of the text is followed by [`ESCAPED`], so that the
 /// end sorts before everything that a longer text can go on with.
@@ -105,6 +108,11 @@ pub fn origin_of(origin: ReplicaId) -> KeyRange {
     KeyRange::prefix(&joined(ORIGIN, &[origin.as_bytes()]))
 }
 
+/// All changesets of all origins.
+pub fn origins() -> KeyRange {
+    KeyRange::prefix(&[ORIGIN])
+}
+
 /// The key of a changeset by its digest.
 pub fn changeset(digest: Digest) -> Vec<u8> {
     joined(CHANGESET, &[digest.as_bytes()])
@@ -169,6 +177,30 @@ pub fn to_commit(bytes: &[u8]) -> Option<Version> {
 /// All commits.
 pub fn commits() -> KeyRange {
     KeyRange::prefix(&[COMMIT])
+}
+
+/// The key of a log entry; ordered by position. For stores that keep the log among the rest.
+pub fn entry(position: Position) -> Vec<u8> {
+    joined(ENTRY, &[&position.get().to_be_bytes()])
+}
+
+/// The position of a key that [`entry`] made.
+pub fn to_entry(bytes: &[u8]) -> Option<Position> {
+    Some(Position::new(number(space(ENTRY, bytes)?)?))
+}
+
+/// All log entries.
+pub fn entries() -> KeyRange {
+    KeyRange::prefix(&[ENTRY])
+}
+
+/// All log entries from a position on, in a direction.
+pub fn entries_from(position: Position, direction: Direction) -> KeyRange {
+    let KeyRange { start, end } = entries();
+    match direction {
+        Direction::Forward => KeyRange { start: Bound::Included(entry(position)), end },
+        Direction::Backward => KeyRange { start, end: Bound::Included(entry(position)) },
+    }
 }
 
 fn joined(space: u8, parts: &[&[u8]]) -> Vec<u8> {

@@ -7,8 +7,8 @@
 )]
 
 use prophet_store::{
-    ConflictId, Digest, MetadataKey, Position, RecordId, RecordKey, RecordType, ReplicaId,
-    Sequence, Version,
+    ConflictId, Digest, Direction, MetadataKey, Position, RecordId, RecordKey, RecordType,
+    ReplicaId, Sequence, Version,
 };
 use prophet_tables::keys;
 use proptest::prelude::*;
@@ -92,6 +92,7 @@ proptest! {
     #[test]
     fn origins(a in origin(), b in origin()) {
         let of = keys::origin_of(a.0);
+        prop_assert!(keys::origins().contains(&keys::origin(a.0, a.1, a.2)));
         let same = a.0 == b.0;
         let encode = |(o, s, d): &(_, _, _)| keys::origin(*o, *s, *d);
         let (x, y) = check!(a, b, encode, keys::to_origin);
@@ -131,8 +132,17 @@ proptest! {
     }
 
     #[test]
+    fn entries(a in number(), b in number()) {
+        let (a, b) = (Position::new(a), Position::new(b));
+        let (x, _) = check!(a, b, |p: &Position| keys::entry(*p), keys::to_entry);
+        prop_assert!(keys::entries().contains(&x));
+        prop_assert_eq!(keys::entries_from(b, Direction::Forward).contains(&x), a >= b);
+        prop_assert_eq!(keys::entries_from(b, Direction::Backward).contains(&x), a <= b);
+    }
+
+    #[test]
     fn any_bytes_are_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-        for space in b"rhocvmk" {
+        for space in b"rhocvmke" {
             let mut bytes = bytes.clone();
             bytes.insert(0, *space);
             let again = [
@@ -143,6 +153,7 @@ proptest! {
                 keys::to_resolution(&bytes).map(|(c, d)| keys::resolution(c, d)),
                 keys::to_metadata(&bytes).map(|key| keys::metadata(&key)),
                 keys::to_commit(&bytes).map(keys::commit),
+                keys::to_entry(&bytes).map(keys::entry),
             ];
             for again in again.into_iter().flatten() {
                 prop_assert_eq!(&again, &bytes);
