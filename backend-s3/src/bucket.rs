@@ -16,11 +16,24 @@ use prophet_files::tree::caching;
 use prophet_store::{Environment, StoreError};
 
 use crate::error::{Failed, Meaning, failed, is_unsupported};
+use crate::layout::{COMMITS, PROBE};
 use crate::runtime::{Dropped, Work};
 
 /// The first pause before a request is sent again; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where requests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// On this crate's own thread, by a client that this crate built.
+    #[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "only clouds have clients"))]
+    Cloud,
+    /// On this crate's own thread, which is what clients of clouds need.
+    OnThread,
+    /// Wherever the caller is.
+    Here,
+}
 
 /// Where a replica is: a prefix in an object store.
 #[derive(Clone)]
@@ -32,6 +45,7 @@ pub(crate) struct Bucket {
     pub(crate) environment: Arc<dyn Environment>,
     /// How often a request is sent again.
     pub(crate) retries: u32,
+    runs: Runs,
 }
 
 impl fmt::Debug for Bucket {
@@ -70,13 +84,23 @@ impl Bucket {
         place: String,
         environment: Arc<dyn Environment>,
         retries: u32,
+        runs: Runs,
     ) -> Self {
-        Self { store, prefix, place: place.into(), environment, retries }
+        Self { store, prefix, place: place.into(), environment, retries, runs }
     }
 
     /// What errors call an object.
     pub(crate) fn place_of(&self, name: &str) -> String {
         format!("{}/{name}", self.place)
+    }
+
+    /// What tells the place from every other of this process. An app may have several stores in memory,
+    /// all of one name.
+    pub(crate) fn key(&self) -> String {
+        match self.runs {
+            Runs::Cloud => self.place.to_string(),
+            _ => format!("{:p} {}", Arc::as_ptr(&self.store), self.place),
+        }
     }
 
     fn path(&self, name: &str) -> Path {
@@ -131,6 +155,9 @@ impl Bucket {
         dropped: Dropped,
         request: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Failed> {
+        if self.runs == Runs::Here {
+            return Ok(request.await);
+        }
         let broken = |error: std::io::Error| Failed::new(Meaning::Unknown, error.to_string());
         Work::begin(dropped, request).map_err(broken)?.await.map_err(broken)
     }
@@ -230,7 +257,11 @@ impl Bucket {
         mode: PutMode,
     ) -> impl Future<Output = Result<UpdateVersion, Error>> + Send + use<> {
         let (store, path) = (Arc::clone(&self.store), self.path(name));
-        let attributes = Attributes::from_iter([(Attribute::CacheControl, caching(name))]);
+        // What others fetch over HTTP. Not every service takes attributes of the rest.
+        let attributes = match name.starts_with(COMMITS) || name.starts_with(PROBE) {
+            true => Attributes::new(),
+            false => Attributes::from_iter([(Attribute::CacheControl, caching(name))]),
+        };
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
         async move {
             let put = store.put_opts(&path, bytes.into(), options).await?;

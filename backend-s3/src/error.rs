@@ -115,8 +115,8 @@ pub(crate) fn failed(error: &Error) -> Failed {
         | Error::NotSupported { .. }
         | Error::NotImplemented { .. }
         | Error::UnknownConfigurationKey { .. } => Meaning::Refused,
+        _ if is_unsupported(error) => Meaning::Refused,
         _ => match status(&text) {
-            Some(501) => Meaning::Refused,
             Some(408 | 409 | 425 | 429) => Meaning::Unknown,
             Some(400..=499) => Meaning::Refused,
             _ => Meaning::Unknown,
