@@ -140,9 +140,8 @@ pub(crate) async fn open_level(
     if tables.iter().all(|table| table.get().is_some()) {
         return Ok(());
     }
-    if let Some(missing) = tables.iter().find(|table| table.at.inline.is_none()) {
+    if tables.iter().any(|table| table.at.inline.is_none()) {
         // The ends of a whole level are together.
-        let _ = missing;
         let bytes = read_ends(bucket, trouble, &newest.at).await?;
         let mut rest = bytes.as_slice();
         for table in tables {

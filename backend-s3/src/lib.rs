@@ -1,6 +1,8 @@
 //! Keeps a Prophet replica in a bucket.
 
 mod bucket;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod commit;
 mod commit_object;
 mod derive;

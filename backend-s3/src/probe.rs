@@ -17,12 +17,10 @@ const RACERS: usize = 6;
 
 /// What the probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The service refused every write but one, in sequence and in races.
     Refuses,
     /// It did not; what it did instead.
-    #[non_exhaustive]
     Fails {
         /// In words.
         why: String,
@@ -58,13 +56,15 @@ pub(crate) async fn probe(bucket: &Bucket, nonce: &str) -> Result<Verdict, Store
 async fn run(bucket: &Bucket, nonce: &str, names: &[String]) -> Result<Verdict, StoreError> {
     let Some((sequence, races)) = names.split_first() else { return Ok(Verdict::Refuses) };
     for writer in 0..2 {
-        if let Some(verdict) = write(bucket, nonce, sequence, &[writer]).await?.verdict("in sequence", writer == 0) {
+        let came = write(bucket, nonce, sequence, &[writer]).await?;
+        if let Some(verdict) = came.verdict("in sequence", writer == 0) {
             return Ok(verdict);
         }
     }
     for name in races {
         let racers: Vec<_> = (0..RACERS).collect();
-        if let Some(verdict) = write(bucket, nonce, name, &racers).await?.verdict("in a race", true) {
+        let came = write(bucket, nonce, name, &racers).await?;
+        if let Some(verdict) = came.verdict("in a race", true) {
             return Ok(verdict);
         }
     }

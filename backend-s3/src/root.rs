@@ -97,8 +97,8 @@ pub(crate) enum FoundRoot {
     Missing,
     /// It is the manifest of a tree that somebody published.
     Tree,
-    /// It cannot be read; how it is named in a condition, and what is wrong.
-    Damaged(UpdateVersion, StoreError),
+    /// It cannot be read, and why.
+    Damaged(StoreError),
 }
 
 impl Root {
@@ -179,7 +179,7 @@ impl Root {
         match Self::read(place, object, known) {
             Ok(Some(root)) => FoundRoot::Root(Box::new(root)),
             Ok(None) => FoundRoot::Tree,
-            Err(error) => FoundRoot::Damaged(object.version.clone(), error),
+            Err(error) => FoundRoot::Damaged(error),
         }
     }
 

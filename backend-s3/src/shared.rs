@@ -66,7 +66,7 @@ impl Opening {
         let place = Arc::clone(&self.bucket.place);
         let (state, rebuild) = match Root::fetch(&self.bucket, &[]).await? {
             FoundRoot::Root(root) => (State::of(Arc::new(*root)), false),
-            FoundRoot::Damaged(_, error @ StoreError::NewerFormat { .. }) => return Err(error),
+            FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => return Err(error),
             found @ (FoundRoot::Missing | FoundRoot::Tree | FoundRoot::Damaged(..)) => {
                 let declared = match (Declared::fetch(&self.bucket).await?, &found) {
                     (Some(declared), _) => declared,

@@ -17,14 +17,26 @@
 
 mod bucket;
 mod clock;
+#[cfg(any(feature = "wire", feature = "servers"))]
+mod endpoint;
 mod fault;
 mod requests;
 mod rng;
+#[cfg(feature = "servers")]
+mod servers;
 mod state;
 mod store;
+#[cfg(feature = "wire")]
+mod wire;
 
 pub use bucket::{Bucket, Conditions, Event, Order, Outcome, Settings};
 pub use clock::Time;
+#[cfg(any(feature = "wire", feature = "servers"))]
+pub use endpoint::Endpoint;
 pub use fault::{Fault, Kind, Landing, Plan, Refusal, Rule};
 pub use requests::{Count, Requests};
+#[cfg(feature = "servers")]
+pub use servers::{Program, RealServer, StartError};
 pub use store::{BucketStore, fresh_seed};
+#[cfg(feature = "wire")]
+pub use wire::WireServer;

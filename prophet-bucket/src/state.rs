@@ -284,6 +284,11 @@ impl State {
             | Request::Copy { to: key, condition, .. } => (key, condition),
             _ => return Ok(()),
         };
+        if let Request::Copy { from, .. } = request
+            && self.object(from).is_none()
+        {
+            return Err(Refusal::NoSuchKey);
+        }
         let there = self.object(key);
         match (condition, conditions) {
             (Condition::None, _) | (_, Conditions::Ignored) => Ok(()),

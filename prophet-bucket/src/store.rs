@@ -175,6 +175,8 @@ impl BucketStore {
                 }
             }
         })
+        // Some ask again after the end.
+        .fuse()
         .boxed()
     }
 }
@@ -278,6 +280,8 @@ impl ObjectStore for BucketStore {
                 Err(error) => Some((Err(error), (locations, store, ready))),
             }
         })
+        // Some ask again after the end.
+        .fuse()
         .boxed()
     }
 
@@ -357,8 +361,12 @@ impl MultipartStore for BucketStore {
         &self,
         path: &Path,
         id: &MultipartId,
-        parts: Vec<PartId>,
+        mut parts: Vec<PartId>,
     ) -> Result<PutResult> {
+        if parts.is_empty() {
+            // S3 wants one.
+            parts.push(self.put_part(path, id, 0, PutPayload::default()).await?);
+        }
         let parts = parts.into_iter().enumerate();
         let parts = parts.map(|(index, part)| (number(index), part.content_id)).collect();
         let (key, upload) = (path.to_string(), id.clone());
