@@ -266,6 +266,29 @@ impl Shared {
         self.rebuild().await
     }
 
+    /// Goes on from the root that is there, if it has more derived: others may have been at it.
+    pub(crate) async fn sync_root(&self) -> Result<(), StoreError> {
+        let known = Arc::clone(&self.state().root);
+        if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &known.tables).await?
+            && root.head.version > known.head.version
+            && let Some(state) = self.state().rebase(&Arc::new(*root))
+        {
+            self.advance(state);
+        }
+        Ok(())
+    }
+
+    /// As [`checkpoint`](Self::checkpoint), unless somebody else has made one meanwhile.
+    pub(crate) async fn checkpoint_if_due(&self) -> Result<bool, StoreError> {
+        if self.state().tail.len() > self.pace.commits {
+            self.sync_root().await?;
+            if !self.is_due(&self.state()) {
+                return Ok(false);
+            }
+        }
+        self.checkpoint().await
+    }
+
     /// Derives what is in the tail, and names it in a new root. Whether that is the root now.
     ///
     /// # Errors

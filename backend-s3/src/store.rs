@@ -201,14 +201,14 @@ impl S3Store {
         let Some(begun) = Deriving::begin(&self.shared) else { return };
         // It is derived, and tried again after the next commit if it fails.
         if self.inline {
-            let _ = self.shared.checkpoint().await;
+            let _ = self.shared.checkpoint_if_due().await;
             drop(begun);
             return;
         }
         let (end, ended) = oneshot::channel();
         // On a thread of its own: compressing takes a while, and nobody is to wait for it.
         let thread = std::thread::Builder::new().name("prophet-s3-derive".to_owned()).spawn(move || {
-            let _ = block_on(begun.0.checkpoint());
+            let _ = block_on(begun.0.checkpoint_if_due());
             drop(begun);
             let _ = end.send(());
         });

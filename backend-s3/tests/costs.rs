@@ -13,7 +13,7 @@ use object_store::ObjectStore;
 use prophet_bucket::{Bucket, Kind, Requests, Settings};
 use prophet_store::{
     Changeset, Commit, Direction, Head, HistoryScan, LogScan, MetadataScan, PageLimit, Position,
-    Properties, RecordScan, Replica, ReplicaStore,
+    Properties, PullOptions, RecordScan, Replica, ReplicaStore,
 };
 
 struct Fixture {
@@ -112,13 +112,20 @@ fn checkpoints_cost_little_and_spare_much() {
         assert!(asked.total().received < 64 * per_commit + 64_000, "{asked}");
         assert_eq!(cold.head().await.unwrap(), head);
 
-        // Cold point reads, each by a handle of its own.
-        for at in [0, 1, COMMITS / 2, COMMITS - tail - 2] {
+        // Cold point reads, each by a handle of its own: the ends of the larger tables, and a block. Of
+        // 120 look-ups in a table that does not have the key, one reads a block of it in vain.
+        let (mut most, mut more, mut reads) = (0, 0, 0);
+        let mut count = |asked: &Requests| {
+            let requests = asked.total().requests;
+            (most, reads) = (requests.max(most), reads + 1);
+            more += u64::from(requests > 2);
+        };
+        for at in (0..COMMITS - tail).step_by(40) {
             let cold = fixture.open().await;
             let key = records[at].clone();
             let (read, asked) = fixture.counted(cold.get_records(std::slice::from_ref(&key))).await;
             assert!(read.unwrap().value[0].is_some());
-            assert!(asked.total().requests <= 2, "record {at}: {asked}");
+            count(&asked);
             let (read, asked) = fixture.counted(cold.get_records(&[key])).await;
             assert!(read.unwrap().value[0].is_some());
             assert_eq!(asked.total().requests, 0, "the same again: {asked}");
@@ -127,7 +134,7 @@ fn checkpoints_cost_little_and_spare_much() {
             let digest = made[at].digest();
             let (found, asked) = fixture.counted(cold.find_changesets(&[digest])).await;
             assert_eq!(found.unwrap().value, [Some(Position::new(at as u64 + 1))]);
-            assert!(asked.total().requests <= 2, "changeset {at}: {asked}");
+            count(&asked);
 
             let cold = fixture.open().await;
             let after = Some(Position::new(at as u64));
@@ -136,6 +143,8 @@ fn checkpoints_cost_little_and_spare_much() {
             assert_eq!(page.unwrap().items[0].changeset, made[at]);
             assert!(asked.total().requests <= 1, "log entry {at}: {asked}");
         }
+        println!("of {reads} cold point reads {more} took more than 2 requests, none more than {most}");
+        assert!(most <= 4 && more * 10 <= reads, "{more} of {reads} took more than 2, up to {most}");
 
         // Scans: no more requests than there are tables, whatever they bring.
         let cold = fixture.open().await;
@@ -200,8 +209,8 @@ fn pulling_where_nothing_is_new_is_one_request() {
         }
         let memory = prophet_store::MemoryStore::new(identity(10));
         let other = Replica::open(memory).await.unwrap();
-        other.pull(&replica).await.unwrap();
-        let (pulled, asked) = fixture.counted(other.pull(&replica)).await;
+        other.pull(&replica, PullOptions::default()).await.unwrap();
+        let (pulled, asked) = fixture.counted(other.pull(&replica, PullOptions::default())).await;
         pulled.unwrap();
         assert_eq!(asked.total().requests, 1, "{asked}");
     });

@@ -15,7 +15,7 @@ use prophet_bucket::{Bucket, Fault, Kind, Plan, Refusal, Rule, Settings};
 use prophet_files::{ObjectTree, PublishedSource};
 use prophet_store::{
     Changeset, Head, LogEntry, LogScan, MemoryStore, MetadataScan, PageLimit, Properties,
-    RecordScan, RecordState, Replica, ReplicaStore, StoreError,
+    PullOptions, RecordScan, RecordState, Replica, ReplicaStore, StoreError,
 };
 
 type Content = (Head, Vec<LogEntry>, Vec<RecordState>, usize);
@@ -285,11 +285,12 @@ fn the_bucket_is_a_published_tree_that_others_pull_from() {
     block_on(async {
         let store = fixture.options.clone().checkpoint_every(5);
         let store = store.open_in(Arc::clone(&fixture.store), "bugs").await.unwrap();
-        let ada = Replica::open(store).await.unwrap();
+        let bucket = Arc::new(store);
+        let ada = Replica::options().open_shared(Arc::clone(&bucket) as Arc<_>).await.unwrap();
         for number in 0..100_i64 {
             ada.create("bug", Properties::try_from([("number", number)]).unwrap()).await.unwrap();
         }
-        ada.store().checkpoint().await.unwrap();
+        bucket.checkpoint().await.unwrap();
         let tree = ObjectTree::new(Arc::clone(&fixture.store), Path::from("bugs"));
         let source = PublishedSource::open(tree).await.unwrap();
         assert_eq!(source.manifest().head.position.get(), 100);
@@ -299,11 +300,11 @@ fn the_bucket_is_a_published_tree_that_others_pull_from() {
         assert_eq!(here, same);
 
         let bug = ada.create("bug", Properties::try_from([("number", 7)]).unwrap()).await.unwrap();
-        ada.store().checkpoint().await.unwrap();
-        bob.pull(&source).await.unwrap();
+        bucket.checkpoint().await.unwrap();
+        bob.pull(&source, PullOptions::default()).await.unwrap();
         assert!(bob.get(&bug).await.unwrap().is_some());
         let before = fixture.bucket.requests();
-        bob.pull(&source).await.unwrap();
+        bob.pull(&source, PullOptions::default()).await.unwrap();
         let asked = fixture.bucket.requests().since(&before);
         assert_eq!(asked.of(Kind::Get).requests, asked.total().requests);
         assert_eq!(asked.total().requests, 1, "{asked}");
