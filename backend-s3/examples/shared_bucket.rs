@@ -100,13 +100,15 @@ fn show(url: &str) -> Result<(), Box<dyn Error>> {
     }
 
     block_on(async {
-        let (one, other) = (Replica::open(created).await?, Replica::open(S3Store::open(url).await?).await?);
+        let (one, other) =
+            (Replica::open(created).await?, Replica::open(S3Store::open(url).await?).await?);
         let bugs = one.get_many(&acknowledged).await?;
         let lost = bugs.iter().filter(|bug| bug.is_none()).count();
         if lost > 0 {
             return Err(format!("{lost} edits are lost").into());
         }
-        let (mut here, mut there) = (one.log(None, Direction::Forward), other.log(None, Direction::Forward));
+        let (mut here, mut there) =
+            (one.log(None, Direction::Forward), other.log(None, Direction::Forward));
         let mut entries = 0;
         loop {
             match (here.next().await.transpose()?, there.next().await.transpose()?) {

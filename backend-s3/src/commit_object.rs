@@ -212,8 +212,10 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], StoreError> {
-        let (taken, rest) =
-            self.rest.split_at_checked(len).ok_or_else(|| self.bad(&"the commit ends too early"))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or_else(|| self.bad(&"the commit ends too early"))?;
         self.rest = rest;
         Ok(taken)
     }

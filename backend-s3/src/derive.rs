@@ -73,9 +73,9 @@ pub(crate) async fn derive(
 
 /// Writes objects, several at a time.
 pub(crate) async fn write_all(bucket: &Bucket, objects: Vec<NewObject>) -> Result<(), StoreError> {
-    let written = objects.into_iter().map(|(name, bytes)| async move {
-        bucket.put(&name, bytes).await.map(drop)
-    });
+    let written = objects
+        .into_iter()
+        .map(|(name, bytes)| async move { bucket.put(&name, bytes).await.map(drop) });
     together(written).await.into_iter().collect()
 }
 
@@ -85,10 +85,7 @@ pub(crate) fn last_bytes(bytes: &[u8], len: u64) -> &[u8] {
 }
 
 /// One table of layers in memory, the newest first.
-async fn table_of(
-    layers: &[Arc<Memory>],
-    bottom: bool,
-) -> Result<(Vec<u8>, Summary), StoreError> {
+async fn table_of(layers: &[Arc<Memory>], bottom: bool) -> Result<(Vec<u8>, Summary), StoreError> {
     let failed = |error: &dyn std::fmt::Display| {
         StoreError::io("memory", "writing a table", error.to_string())
     };

@@ -57,10 +57,7 @@ const ADVICE: [(&str, &str); 12] = [
     ("NoSuchBucket", NO_BUCKET),
     ("ContainerNotFound", NO_BUCKET),
     ("The specified bucket does not exist", NO_BUCKET),
-    (
-        "RequestTimeTooSkewed",
-        "the clock of this machine is too far off for the service; set it",
-    ),
+    ("RequestTimeTooSkewed", "the clock of this machine is too far off for the service; set it"),
     ("RequestExpired", "the clock of this machine is too far off for the service; set it"),
     ("ExpiredToken", "the credentials have expired; get new ones"),
     ("InvalidAccessKeyId", "the service does not know the access key; check the credentials"),

@@ -64,8 +64,9 @@ impl Declared {
         if format > FORMAT {
             return Err(StoreError::newer_format(place, format, FORMAT));
         }
-        let damaged =
-            |error: &dyn std::fmt::Display| StoreError::corrupt(place, format!("{IDENTITY}: {error}"));
+        let damaged = |error: &dyn std::fmt::Display| {
+            StoreError::corrupt(place, format!("{IDENTITY}: {error}"))
+        };
         let written: Written = serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
         let identity = Identity {
             database: written.database.parse().map_err(|error| damaged(&error))?,

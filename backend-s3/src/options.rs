@@ -88,7 +88,10 @@ pub struct S3Options {
     inline: bool,
     durability: Durability,
     environment: Arc<dyn Environment>,
-    #[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "only clouds have a configuration"))]
+    #[cfg_attr(
+        not(feature = "cloud"),
+        allow(dead_code, reason = "only clouds have a configuration")
+    )]
     pub(crate) config: Vec<(String, String)>,
 }
 
@@ -261,9 +264,9 @@ impl S3Options {
             return Err(StoreError::already_exists(&*bucket.place));
         }
         let mut nonce = [0; 16];
-        self.environment.random(&mut nonce).map_err(|error| {
-            StoreError::io(&*bucket.place, "making a nonce", error)
-        })?;
+        self.environment
+            .random(&mut nonce)
+            .map_err(|error| StoreError::io(&*bucket.place, "making a nonce", error))?;
         let nonce: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
         let verdict = match self.writers {
             Writers::One => None,
@@ -293,7 +296,9 @@ impl S3Options {
         loop {
             let failed = match bucket.create(IDENTITY, bytes.clone()).await {
                 Attempt::Written(_) => return Ok(()),
-                Attempt::Unsupported(_) => return bucket.put(IDENTITY, bytes.to_vec()).await.map(drop),
+                Attempt::Unsupported(_) => {
+                    return bucket.put(IDENTITY, bytes.to_vec()).await.map(drop);
+                }
                 Attempt::Refused(failed) => return Err(failed.at(&place, "creating the replica")),
                 Attempt::NotMet(failed) | Attempt::Unknown(failed) => failed,
             };

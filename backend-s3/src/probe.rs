@@ -44,8 +44,7 @@ impl Verdict {
 
 /// Probes the service with objects under a name of their own, and takes them away again.
 pub(crate) async fn probe(bucket: &Bucket, nonce: &str) -> Result<Verdict, StoreError> {
-    let names: Vec<_> =
-        (0..=ROUNDS).map(|round| format!("{PROBE}/{nonce}-{round}")).collect();
+    let names: Vec<_> = (0..=ROUNDS).map(|round| format!("{PROBE}/{nonce}-{round}")).collect();
     let found = run(bucket, nonce, &names).await;
     let removed = together(names.iter().map(|name| bucket.delete(name))).await;
     let found = found?;

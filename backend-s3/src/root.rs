@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use object_store::UpdateVersion;
 use prophet_files::line::BadLine;
 use prophet_files::manifest::{FRAMED_SEGMENTS, MANIFEST, Manifest, Segment};
-use prophet_store::{Digest, Head, Identity, Position, StoreError, VersionVector, Version};
+use prophet_store::{Digest, Head, Identity, Position, StoreError, Version, VersionVector};
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, Object};
@@ -171,11 +171,7 @@ impl Root {
     }
 
     /// Reads the bytes of the object. `known` are tables that may be open already.
-    pub(crate) fn decode(
-        place: &str,
-        object: &Object,
-        known: &[Arc<IndexTable>],
-    ) -> FoundRoot {
+    pub(crate) fn decode(place: &str, object: &Object, known: &[Arc<IndexTable>]) -> FoundRoot {
         match Self::read(place, object, known) {
             Ok(Some(root)) => FoundRoot::Root(Box::new(root)),
             Ok(None) => FoundRoot::Tree,
@@ -189,10 +185,11 @@ impl Root {
         known: &[Arc<IndexTable>],
     ) -> Result<Option<Self>, StoreError> {
         let damaged = |why: String| StoreError::corrupt(place, why);
-        let (manifest, index) = Manifest::decode_with(&object.bytes).map_err(|error| match error {
-            BadLine::Newer { found, .. } => StoreError::newer_format(place, found, FORMAT),
-            other => damaged(other.to_string()),
-        })?;
+        let (manifest, index) =
+            Manifest::decode_with(&object.bytes).map_err(|error| match error {
+                BadLine::Newer { found, .. } => StoreError::newer_format(place, found, FORMAT),
+                other => damaged(other.to_string()),
+            })?;
         let Some(index) = index else { return Ok(None) };
         if let Some(found) = index.get("format").and_then(serde_json::Value::as_u64)
             && found > FORMAT
@@ -254,9 +251,7 @@ impl Root {
     ) -> Result<FoundRoot, StoreError> {
         match bucket.get(MANIFEST).await? {
             None => Ok(FoundRoot::Missing),
-            Some(object) => {
-                Ok(Self::decode(&bucket.place_of(MANIFEST), &object, known))
-            }
+            Some(object) => Ok(Self::decode(&bucket.place_of(MANIFEST), &object, known)),
         }
     }
 }

@@ -369,7 +369,7 @@ impl Shared {
             return false;
         }
         let len = state.tail.len();
-        let round = state.head.version.get() % (commits as u64) == 0;
+        let round = state.head.version.get().is_multiple_of(commits as u64);
         (len >= commits && round) || len >= commits + commits / 2 || state.tail_bytes() >= bytes
     }
 }

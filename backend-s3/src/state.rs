@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prophet_kv::writes;
-use prophet_store::{Commit, CommitId, Head, LogEntry, Position, StoreError, Version, VersionVector};
+use prophet_store::{
+    Commit, CommitId, Head, LogEntry, Position, StoreError, Version, VersionVector,
+};
 use prophet_tables::Memory;
 
 use crate::root::Root;

@@ -207,11 +207,12 @@ impl S3Store {
         }
         let (end, ended) = oneshot::channel();
         // On a thread of its own: compressing takes a while, and nobody is to wait for it.
-        let thread = std::thread::Builder::new().name("prophet-s3-derive".to_owned()).spawn(move || {
-            let _ = block_on(begun.0.checkpoint_if_due());
-            drop(begun);
-            let _ = end.send(());
-        });
+        let thread =
+            std::thread::Builder::new().name("prophet-s3-derive".to_owned()).spawn(move || {
+                let _ = block_on(begun.0.checkpoint_if_due());
+                drop(begun);
+                let _ = end.send(());
+            });
         if let Ok(thread) = thread {
             let mut deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner);
             *deriving = Some((thread, ended));

@@ -59,8 +59,8 @@ impl<'a> Map for View<'a> {
             open_level(self.bucket, self.trouble, &level).await?;
             for table in level.iter().filter_map(|table| table.get()) {
                 let known = table.get(key, self.cache).await;
-                let known = known
-                    .map_err(|error| table_error(table.place(), self.trouble, error))?;
+                let known =
+                    known.map_err(|error| table_error(table.place(), self.trouble, error))?;
                 if let Some(value) = known {
                     return Ok(value);
                 }
@@ -95,8 +95,7 @@ impl Scan for Walk<'_> {
         }
         let view = self.view;
         let (range, direction) = (&self.range, self.direction);
-        let scan =
-            self.scan.get_or_insert_with(|| view.layers().scan(range.clone(), direction));
+        let scan = self.scan.get_or_insert_with(|| view.layers().scan(range.clone(), direction));
         let place = &*view.bucket.place;
         scan.next().await.map_err(|error| table_error(place, view.trouble, error))
     }

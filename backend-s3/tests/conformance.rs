@@ -1,7 +1,10 @@
 //! The suite over a bucket in memory: once with all in the tail, and once with a checkpoint after
-//! every commit, so that everything is read from tables and segments.
+//! every commit, so that everything is read from tables and segments. And over one that fails in every
+//! way that S3 may.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod common;
 
 use std::sync::Arc;
 
@@ -9,18 +12,25 @@ use backend_s3::S3Options;
 use conformance::{Harness, Place, Store};
 use futures_lite::future::block_on;
 use object_store::ObjectStore;
-use prophet_bucket::{Bucket, Settings};
+use prophet_bucket::{Bucket, Plan, Settings, fresh_seed};
 use prophet_store::{Durability, Identity, StoreError};
 
 /// A bucket in memory, which is gone with the process: one handle at a time.
 struct MemoryHarness {
     options: S3Options,
+    plan: Plan,
 }
 
 impl MemoryHarness {
     fn new(commits: usize) -> Self {
         let options = S3Options::new().durability(Durability::Volatile).checkpoint_every(commits);
-        Self { options }
+        Self { options, plan: Plan::new() }
+    }
+
+    /// About every twelfth request fails, or its answer is lost, or it arrives late.
+    fn rough() -> Self {
+        let options = common::on_one_thread(7).durability(Durability::Volatile).retries(12);
+        Self { options: options.checkpoint_every(3), plan: Plan::rough(0.006) }
     }
 
     fn on_caller(mut self) -> Self {
@@ -31,7 +41,8 @@ impl MemoryHarness {
 
 impl Harness for MemoryHarness {
     fn place(&self) -> Box<dyn Place> {
-        let bucket = Bucket::with(Settings::plain(7));
+        let seed = fresh_seed().unwrap();
+        let bucket = Bucket::with(Settings::plain(seed).plan(self.plan.clone()));
         let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
         Box::new(MemoryPlace { options: self.options.clone(), store })
     }
@@ -74,4 +85,5 @@ conformance::suite!(
     without = [address, several_processes]
 );
 conformance::suite!(threads, MemoryHarness::new(2), without = [address, several_processes]);
+conformance::suite!(rough, MemoryHarness::rough(), without = [address, several_processes]);
 conformance::invariants!(invariants, MemoryHarness::new(3).on_caller());

@@ -60,7 +60,11 @@ fn a_commit_is_one_put_a_head_one_get_and_a_warm_read_nothing() {
         for changeset in &made {
             let (commit, asked) = fixture.counted(commit(&store, changeset, head)).await;
             head = commit.head();
-            assert_eq!((asked.of(Kind::Create).requests, asked.total().requests), (1, 1), "{asked}");
+            assert_eq!(
+                (asked.of(Kind::Create).requests, asked.total().requests),
+                (1, 1),
+                "{asked}"
+            );
             let (there, asked) = fixture.counted(store.head()).await;
             assert_eq!(there.unwrap(), head);
             assert_eq!((asked.of(Kind::Get).requests, asked.total().requests), (1, 1), "{asked}");
@@ -143,8 +147,13 @@ fn checkpoints_cost_little_and_spare_much() {
             assert_eq!(page.unwrap().items[0].changeset, made[at]);
             assert!(asked.total().requests <= 1, "log entry {at}: {asked}");
         }
-        println!("of {reads} cold point reads {more} took more than 2 requests, none more than {most}");
-        assert!(most <= 4 && more * 10 <= reads, "{more} of {reads} took more than 2, up to {most}");
+        println!(
+            "of {reads} cold point reads {more} took more than 2 requests, none more than {most}"
+        );
+        assert!(
+            most <= 4 && more * 10 <= reads,
+            "{more} of {reads} took more than 2, up to {most}"
+        );
 
         // Scans: no more requests than there are tables, whatever they bring.
         let cold = fixture.open().await;

@@ -67,7 +67,8 @@ impl Fixture {
         let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
         let fixture = Self { bucket, store, options };
         let before = block_on(async {
-            let created = fixture.options.create_in(Arc::clone(&fixture.store), "bugs", identity(9));
+            let created =
+                fixture.options.create_in(Arc::clone(&fixture.store), "bugs", identity(9));
             let store = created.await.unwrap();
             let mut head = Head::EMPTY;
             for changeset in made {

@@ -84,9 +84,9 @@ fn race(seed: u64, made: &[Vec<Changeset>], fault: f64) {
     let created = block_on(options.create_in(Arc::clone(&store), "race", identity(99)));
     drop(created.unwrap());
     bucket.plan(Plan::rough(fault));
-    let heads = all((1..).zip(made).map(|(author, made)| {
-        write(Arc::new(bucket.store()), options.clone(), author, made)
-    }));
+    let heads = all((1..)
+        .zip(made)
+        .map(|(author, made)| write(Arc::new(bucket.store()), options.clone(), author, made)));
     bucket.plan(Plan::new());
     bucket.land();
 

@@ -12,9 +12,7 @@ use backend_s3::{S3Options, S3Store, Writers};
 use common::{changesets, commit_id, commit_of, identity, on_one_thread};
 use futures_lite::future::block_on;
 use object_store::ObjectStore;
-use prophet_bucket::{
-    Bucket, Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings,
-};
+use prophet_bucket::{Bucket, Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings};
 use prophet_store::{Head, ReplicaStore, Sharing, StoreError, Version};
 
 struct Fixture {
@@ -98,7 +96,8 @@ fn a_commit_under_way_is_unknown_until_it_is_settled() {
             assert_eq!(block_on(other.commit(&rival)).unwrap(), rival.head());
             fixture.bucket.land();
             let answer = block_on(store.commit(&commit));
-            let lost = matches!(answer, Err(StoreError::StaleBase { head, .. }) if head == rival.head());
+            let lost =
+                matches!(answer, Err(StoreError::StaleBase { head, .. }) if head == rival.head());
             assert!(lost, "{answer:?}");
         } else {
             fixture.bucket.land();

@@ -66,12 +66,7 @@ impl<R: ReadAt> Table<R> {
     ///
     /// # Errors
     /// If they are damaged, too few, or were written in a newer version of the format.
-    pub fn with_ends(
-        reader: R,
-        len: u64,
-        ends: &[u8],
-        place: String,
-    ) -> Result<Self, TableError> {
+    pub fn with_ends(reader: R, len: u64, ends: &[u8], place: String) -> Result<Self, TableError> {
         let at = |fault: Fault| fault.at(&place);
         let footer = Footer::decode(ends, len).map_err(at)?;
         let known = footer.index.checked_add(footer.filter);
