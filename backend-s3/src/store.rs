@@ -36,7 +36,9 @@ use crate::view::View;
 /// | a commit that nobody races | 1 PUT |
 /// | [`head`](ReplicaStore::head), when nothing is new | 1 GET, of what is not there |
 /// | a read of what is in memory | none |
-/// | a read of a record, a changeset or a log entry that is not | 1 GET, or few |
+/// | a read of one record, changeset or log entry that is not | 1 GET |
+/// | the first such read of a handle | 2 GETs up to 4,096 commits, and 1 more for each 8 times as many |
+/// | a page of a scan that is not | 1 GET for each table with keys in it, or 64 KiB of the log |
 /// | opening | 3, and 1 for each commit since the last checkpoint |
 ///
 /// # What a read sees

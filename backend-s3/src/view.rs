@@ -9,6 +9,7 @@ use prophet_tables::{BlockCache, KeyRange, Layers};
 use crate::bucket::Bucket;
 use crate::index::{ObjectAt, Trouble, open_level, table_error};
 use crate::state::State;
+use crate::together::together;
 
 /// The layers, to be read.
 #[derive(Clone, Copy)]
@@ -28,10 +29,9 @@ impl fmt::Debug for View<'_> {
 impl<'a> View<'a> {
     /// Opens all tables: one request for each level whose ends are not known here yet.
     pub(crate) async fn open(&self) -> Result<(), StoreError> {
-        for level in self.state.root.levels() {
-            open_level(self.bucket, self.trouble, &level).await?;
-        }
-        Ok(())
+        let levels = self.state.root.levels();
+        let open = levels.iter().map(|level| open_level(self.bucket, self.trouble, level));
+        together(open).await.into_iter().collect()
     }
 
     /// The layers, for which all tables have to be open.
