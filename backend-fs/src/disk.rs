@@ -60,6 +60,22 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn sync_names(&self, directory: &str) -> io::Result<()>;
+
+    /// Which file has this name now; `None` where that cannot be said.
+    ///
+    /// # Errors
+    /// What the system says: `NotFound` if there is none.
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>>;
+}
+
+/// What tells a file from all others that are there, whatever their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "it is made by whoever implements a disk")]
+pub struct FileId {
+    /// The file system that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub number: u64,
 }
 
 /// An open file.
@@ -77,6 +93,18 @@ pub trait DiskFile: Debug + Send + Sync {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+
+    /// Which file it is; `None` where that cannot be said.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn id(&self) -> io::Result<Option<FileId>>;
+
+    /// Whether it has a name, as far as that can be said.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_named(&self) -> io::Result<bool>;
 
     /// Reads exactly this many bytes.
     ///
@@ -187,11 +215,47 @@ impl Disk for SystemDisk {
     fn sync_names(&self, directory: &str) -> io::Result<()> {
         sync_directory(&self.path(directory))
     }
+
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        Ok(file_id(&fs::metadata(self.path(name))?))
+    }
+}
+
+#[cfg(unix)]
+#[allow(clippy::unnecessary_wraps, reason = "other systems do not say")]
+fn file_id(found: &fs::Metadata) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some(FileId { device: found.dev(), number: found.ino() })
+}
+
+#[cfg(unix)]
+fn is_named(found: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    found.nlink() > 0
+}
+
+/// Windows does not let an open file be replaced.
+#[cfg(not(unix))]
+fn is_named(_: &fs::Metadata) -> bool {
+    true
+}
+
+#[cfg(not(unix))]
+fn file_id(_: &fs::Metadata) -> Option<FileId> {
+    None
 }
 
 impl DiskFile for File {
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(file_id(&self.metadata()?))
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(is_named(&self.metadata()?))
     }
 
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -37,8 +37,8 @@
 //!   web server, is a replica that others pull from. It is a second behind the log at most while a
 //!   handle is open. The log shows the replica's local metadata too; what is *published* does not.
 //!
-//! `records/`, `index/` and `manifest.json` are made anew when they are missing. `docs/format.md` has
-//! every field.
+//! `records/`, `index/` and `manifest.json` are made anew when they are missing or of another commit,
+//! at the latest when a handle that may write is closed. `docs/format.md` has every field.
 //!
 //! # What holds
 //!
@@ -48,8 +48,10 @@
 //! - Any number of handles and programs may have the replica open. Writers take turns by a lock that
 //!   the system drops when a program dies; readers take none. All of them have to run on one machine,
 //!   for locks and appends are not reliable on network file systems.
-//! - Memory does not grow with the log. Opening reads the last file of the log, which is 2 MiB long at
-//!   most, and the ends of some tables.
+//! - A handle refuses to write once its files were replaced under it, as by a restored backup.
+//! - Memory does not grow with the log, but for some hundred bytes for every 2 MiB of it. Opening reads
+//!   the last file of the log, which is 2 MiB long at most, and the ends of some tables. Where there
+//!   are no tables and none may be written, as in a published directory, the index is in memory.
 //! - Every line, every sealed file and every part of a table certifies itself: damaged bytes are
 //!   answered with [`Corrupt`](prophet_store::StoreError::Corrupt). One case looks like an append that
 //!   was cut off: damage in the very last commit that leaves it without the line feed at its end, or
@@ -57,6 +59,7 @@
 
 mod disk;
 mod error;
+mod follow;
 mod index;
 mod layout;
 mod load;
@@ -73,6 +76,6 @@ mod view;
 mod views;
 mod writer;
 
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, FileId};
 pub use options::FsOptions;
 pub use store::FsStore;

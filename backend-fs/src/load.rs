@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use prophet_files::line::{Line, LineReader, Start};
-use prophet_files::manifest::Manifest;
+use prophet_files::manifest::{MANIFEST, Manifest};
 use prophet_files::segment::open_name;
 use prophet_store::{Head, Identity, StoreError};
 use prophet_tables::Table;
@@ -38,6 +38,24 @@ impl Place {
         move |error| error::from_io(&name, action, error)
     }
 
+    /// Refuses an open segment that was removed, or replaced by another file of its name: what is
+    /// written to it is nobody else's.
+    pub(crate) fn check_in_place(&self, tail: &Tail) -> Result<(), StoreError> {
+        match self.disk.id_of(&tail.name) {
+            Ok(named) if named == tail.id => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(self.io("looking at the log")(error))
+            }
+            _ => Err(self.replaced(&tail.name)),
+        }
+    }
+
+    pub(crate) fn replaced(&self, file: &str) -> StoreError {
+        let why = "it was removed or replaced while it was open; close this handle and open the \
+                   replica again";
+        self.corrupt(file, why)
+    }
+
     fn corrupt(&self, file: &str, what: impl Into<String>) -> StoreError {
         StoreError::corrupt(format!("{}/{file}", self.name), what)
     }
@@ -45,8 +63,7 @@ impl Place {
     /// The segments of the log, in order.
     pub(crate) fn segments(&self) -> Result<Segments, StoreError> {
         if let Some(published) = &self.published {
-            let names = published.segments.iter().map(|segment| segment.name.clone());
-            return Ok(Segments { sealed: names.collect(), ..Segments::default() });
+            return Ok(Segments::of(published));
         }
         let files = self.disk.list(LOG).map_err(self.io("listing the log"))?;
         let mut found: BTreeMap<u64, Vec<SegmentName>> = BTreeMap::new();
@@ -82,6 +99,15 @@ impl Place {
         Ok(segments)
     }
 
+    /// Whether there is a segment behind one that was sealed. Whoever seals one dies now and then
+    /// before there is.
+    pub(crate) fn goes_on_behind(&self, sealed: &Tail) -> Result<bool, StoreError> {
+        let known = if sealed.name.is_empty() { sealed.number - 1 } else { sealed.number };
+        let files = self.disk.list(LOG).map_err(self.io("listing the log"))?;
+        let mut segments = files.iter().filter_map(|file| parse_segment(file));
+        Ok(segments.any(|segment| segment.number > known))
+    }
+
     /// The first line of a segment that is not compressed.
     pub(crate) fn begin_tail(&self, number: u64) -> Result<Tail, StoreError> {
         let name = open_name(number);
@@ -90,7 +116,7 @@ impl Place {
         if start.segment != number || start.identity != self.identity {
             return Err(self.corrupt(&name, "it is a segment of another log"));
         }
-        Ok(Tail::begin(&name, file, start, len, lines))
+        Tail::begin(&name, file, start, len, lines).map_err(self.io("opening the log"))
     }
 
     fn first_line(
@@ -167,13 +193,17 @@ impl Place {
     /// The replica as it is now, as [`load`](Self::load) finds it, while others go on writing: what
     /// looks wrong because files came and went meanwhile looks right the next time.
     pub(crate) fn load_beside_writers(&self) -> Result<(State, Rest), StoreError> {
-        const TRIES: usize = 10;
-        let mut tries = 1;
+        const TRIES: usize = 20;
+        let (mut tries, mut before) = (0, <[Vec<String>; 2]>::default());
         loop {
+            let files = [LOG, INDEX].map(|name| self.disk.list(name).unwrap_or_default());
             match self.load(false) {
-                Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) if tries < TRIES => {
+                // Where no file came or went since the last time, nobody is at it.
+                Err(StoreError::Corrupt { .. } | StoreError::Io { .. })
+                    if tries < TRIES && (tries == 0 || files != before) =>
+                {
                     std::thread::yield_now();
-                    tries += 1;
+                    (tries, before) = (tries + 1, files);
                 }
                 loaded => return loaded,
             }
@@ -205,7 +235,11 @@ impl Place {
             let number = state.sealed.segments.len() as u64 + 1;
             // What was sealed last stays as it was until the next one is there.
             let sealing = segments.leftovers.contains(&open_name(number - 1));
-            if !sealing && self.published.is_none() {
+            if self.published.is_some() {
+                state.tail = Tail::nowhere(self.identity.database, number, state.head);
+                return self.as_published(state);
+            }
+            if !sealing {
                 let name = open_name(number);
                 return Err(self.corrupt(&name, "the last segment of the log is missing"));
             }
@@ -216,14 +250,49 @@ impl Place {
         if tail.base != state.head {
             return Err(self.corrupt(&tail.name, "it does not begin where the one before it ends"));
         }
+        if let Some(published) = &self.published {
+            // Of a replica that was copied while it was written to there may be more.
+            let counted = published.segments.last().map_or(0, |segment| segment.bytes);
+            let (committed, _) = tail.read_to(&self.name, counted)?;
+            state.tail = tail;
+            state.replay(committed)?;
+            return self.as_published(state);
+        }
         let (committed, rest) = tail.read_on(&self.name)?;
         // What others appended counts once it is durable.
         if !committed.is_empty() || rest == Rest::Torn {
-            tail.file.sync().map_err(self.io("syncing the log"))?;
+            tail.make_durable(keep).map_err(self.io("syncing the log"))?;
         }
         state.tail = tail;
         state.replay(committed)?;
         Ok((state, rest))
+    }
+}
+
+impl Place {
+    /// What was loaded, if it is all that the manifest says.
+    fn as_published(&self, state: State) -> Result<(State, Rest), StoreError> {
+        if let Some(published) = &self.published
+            && (published.head.position, &published.seen) != (state.head.position, &state.seen)
+        {
+            let why = "it does not end where the log does; copy all of the files again";
+            return Err(self.corrupt(MANIFEST, why));
+        }
+        Ok((state, Rest::Nothing))
+    }
+}
+
+impl Segments {
+    /// Those that a manifest names. The last one of a replica that is written to is an open one.
+    fn of(manifest: &Manifest) -> Self {
+        let mut segments = Self::default();
+        for (number, segment) in (1..).zip(&manifest.segments) {
+            match segment.name == open_name(number) {
+                true => segments.open = Some(number),
+                false => segments.sealed.push(segment.name.clone()),
+            }
+        }
+        segments
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prophet_files::line::{Line, LineReader};
+use prophet_files::segment::unpack;
 use prophet_store::{DatabaseId, Direction, LogEntry, Position, StoreError};
 
 use crate::disk::{Disk, DiskFile};
@@ -175,7 +176,7 @@ impl Log<'_> {
         })?;
         let file = self.cache.file(number, || self.disk.open(&segment.name)).map_err(&failed)?;
         let packed = file.read_at(frame.offset, to_usize(frame.len)).map_err(&failed)?;
-        let text = zstd::decode_all(&*packed).map_err(|error| {
+        let text = unpack(&packed).map_err(|error| {
             let place = format!("{}/{}, byte {}", state.place, segment.name, frame.offset);
             StoreError::corrupt(place, error.to_string())
         })?;

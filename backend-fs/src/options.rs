@@ -20,7 +20,7 @@ use crate::state::{Sealed, State};
 use crate::store::FsStore;
 use crate::tail::{Tail, to_usize};
 use crate::view::{Index, Layer};
-use crate::writer::Writer;
+use crate::writer;
 
 /// A segment is sealed once it has so many bytes.
 const SEGMENT_BYTES: u64 = 2 << 20;
@@ -193,14 +193,16 @@ impl FsOptions {
                 durability: Durability::PowerLoss,
             },
         };
-        let lock = match self.read_only {
-            true => None,
-            false => Some(place.disk.open(LOCK).map_err(place.io("opening the lock"))?),
-        };
+        if self.read_only {
+            return Ok(FsStore::new(facts, Arc::new(Shared::new(place, state)), None));
+        }
+        let lock = place.disk.open(LOCK).map_err(place.io("opening the lock"))?;
+        // Whoever wrote last may have died before it told others, or a file was removed.
+        let untold = !seal::is_told(&place, state.head);
         let shared = Arc::new(Shared::new(place, state));
-        let writer = lock
-            .map(|lock| Writer::start(Arc::clone(&shared), lock, self.segment_bytes, self.views));
-        Ok(FsStore::new(facts, shared, writer.transpose()?))
+        let (segment_bytes, views) = (self.segment_bytes, self.views);
+        let writer = writer::start(Arc::clone(&shared), lock, segment_bytes, views, untold)?;
+        Ok(FsStore::new(facts, shared, Some(writer)))
     }
 }
 

@@ -4,19 +4,20 @@ use std::io::{self, BufWriter, Write};
 
 use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader, LineWriter, Start};
-use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, MANIFEST, Segment};
-use prophet_files::segment::{crc_of_name, open_name, sealed_name};
-use prophet_store::{Position, StoreError};
+use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, MANIFEST, Manifest, Segment};
+use prophet_files::segment::{crc_of_name, open_name, sealed_name, unpack};
+use prophet_store::{Head, Position, StoreError};
 use prophet_tables::{TableWriter, keys, merge_tables};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::bad_line;
+use crate::follow::{Follow, Step};
 use crate::index::{self, SEALED};
 use crate::layout::{INDEX, LOG, UNFINISHED, table};
 use crate::load::Place;
 use crate::log::FrameRef;
 use crate::state::{Sealed, State};
-use crate::tail::{Committed, Tail, to_usize};
+use crate::tail::{Tail, to_usize};
 use crate::view::{IndexTable, Layer};
 
 /// Level 3 of zstd: its own default.
@@ -129,42 +130,32 @@ pub(crate) fn replay(
     }
     let base = Tail::nowhere(place.identity.database, number, state.head);
     let mut segment = Sealing::new(number, name.to_owned(), len, &base);
-    let (mut at, mut entries) = (0, Vec::new());
+    let mut follow = Follow::after(state.head, place.published.is_some());
+    let mut at = 0;
     while let Some(rest) = packed.get(to_usize(at)..).filter(|rest| !rest.is_empty()) {
         let size = zstd::zstd_safe::find_frame_compressed_size(rest)
             .map_err(|code| corrupt(at, zstd::zstd_safe::get_error_name(code).to_owned()))?;
         let frame = rest.get(..size).unwrap_or_default();
-        let text = zstd::decode_all(frame).map_err(|error| corrupt(at, error.to_string()))?;
+        let text = unpack(frame).map_err(|error| corrupt(at, error.to_string()))?;
         let mut lines = LineReader::new(place.identity.database);
         let (mut first, mut holds) = (None, Holds::default());
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let (_, line) =
                 lines.read(line).map_err(|error| bad_line(&place.name, name, at, error))?;
-            match line {
-                Line::Start(start) => {
-                    if start.identity != place.identity || start.base != state.head {
-                        let why = "it does not go on where the segment before it ends";
-                        return Err(corrupt(at, why.to_owned()));
+            match follow.take(line).map_err(|why| corrupt(at, why.to_owned()))? {
+                Step::Start(start) => {
+                    if start.identity != place.identity {
+                        return Err(corrupt(at, "it is a segment of another log".to_owned()));
                     }
                 }
-                Line::Entry(entry) => {
-                    let expected = state.head.position.get() + entries.len() as u64 + 1;
-                    if entry.position.get() != expected {
-                        let why = format!(
-                            "it has log entry {} where {expected} should be",
-                            entry.position
-                        );
-                        return Err(corrupt(at, why));
+                Step::Entry => {
+                    if let Some(entry) = follow.open_entry() {
+                        first.get_or_insert(entry.position);
+                        holds.note(entry);
                     }
-                    first.get_or_insert(entry.position);
-                    holds.note(&entry);
-                    entries.push(entry);
                 }
-                Line::Commit(end) => {
-                    let entries = std::mem::take(&mut entries);
-                    state.replay(vec![Committed { entries, end }])?;
-                }
-                Line::Sealed(_) => {}
+                Step::Commit(commit) => state.replay(vec![commit])?,
+                Step::Sealed => {}
             }
         }
         if let Some(first) = first {
@@ -172,11 +163,18 @@ pub(crate) fn replay(
         }
         at += size as u64;
     }
-    if !entries.is_empty() {
-        return Err(corrupt(at, "it ends within a commit".to_owned()));
+    if !follow.is_sealed() {
+        return Err(corrupt(at, "it does not end as a segment does".to_owned()));
     }
     segment.finish(state);
-    if keep { keep_table(place, state) } else { Ok(()) }
+    match keep {
+        // It is derived: without it, what it would say stays in memory.
+        true => keep_table(place, state).or_else(|error| match error {
+            StoreError::Io { .. } | StoreError::Full { .. } | StoreError::ReadOnly { .. } => Ok(()),
+            other => Err(other),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// A segment that is becoming a sealed one.
@@ -271,4 +269,14 @@ fn merge_index(place: &Place, state: &mut State) -> Result<(), StoreError> {
 pub(crate) fn put_manifest(place: &Place, state: &State) -> io::Result<()> {
     let manifest = state.manifest().encode();
     put_file(&*place.disk, "", MANIFEST, |out| out.write_all(&manifest))
+}
+
+/// Whether the manifest says that this is the head.
+pub(crate) fn is_told(place: &Place, head: Head) -> bool {
+    let read = || {
+        let file = place.disk.open(MANIFEST)?;
+        file.read_at(0, to_usize(file.len()?))
+    };
+    let manifest = read().ok().and_then(|bytes| Manifest::decode(&bytes).ok());
+    manifest.is_some_and(|manifest| manifest.identity == place.identity && manifest.head == head)
 }

@@ -25,6 +25,8 @@ struct Reading {
     appending: bool,
     /// A commit may be in the state in part, for it could not be taken in.
     partial: bool,
+    /// Nothing is known any more of what is durable.
+    stopped: bool,
 }
 
 impl Shared {
@@ -51,6 +53,16 @@ impl Shared {
         self.reading_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes in nothing any more: what a failed sync leaves may be read, and be gone after a loss
+    /// of power.
+    pub(crate) fn stop(&self) {
+        self.reading_on().stopped = true;
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.reading_on().stopped
+    }
+
     /// Reads at the present head.
     pub(crate) fn read<T>(
         &self,
@@ -58,7 +70,7 @@ impl Shared {
     ) -> Result<T, StoreError> {
         {
             let mut reading = self.reading_on();
-            if !reading.appending {
+            if !reading.appending && !reading.stopped {
                 self.read_on(&mut reading, false)?;
             }
         }
@@ -75,7 +87,14 @@ impl Shared {
     /// is taken away, and the name of the segment is durable.
     pub(crate) fn begin_append(&self) -> Result<Appending<'_>, StoreError> {
         let mut reading = self.reading_on();
-        if self.read_on(&mut reading, true)? == Rest::Torn {
+        let rest = self.read_on(&mut reading, true)?;
+        {
+            let state = self.state();
+            if !state.tail.name.is_empty() {
+                self.place.check_in_place(&state.tail)?;
+            }
+        }
+        if rest == Rest::Torn {
             let state = self.state();
             let failed = self.place.io("taking away an append that was cut off");
             state.tail.file.truncate(state.tail.len).map_err(&failed)?;
@@ -114,7 +133,7 @@ impl Shared {
                 return Ok(Rest::Nothing);
             }
             reading.partial = true;
-            match self.change(|state| self.follow(state)) {
+            match self.change(|state| self.follow(state, keep)) {
                 Ok(rest) => {
                     reading.partial = false;
                     if !self.state().tail.sealed {
@@ -127,6 +146,9 @@ impl Shared {
             }
         }
         // There are other segments now, or will be.
+        if sealed && !reading.partial && !keep && !self.place.goes_on_behind(&self.state().tail)? {
+            return Ok(Rest::Nothing);
+        }
         let (loaded, torn) = match keep {
             true => self.place.load(true)?,
             false => self.place.load_beside_writers()?,
@@ -141,12 +163,12 @@ impl Shared {
     }
 
     /// Takes in what was appended to the open segment.
-    fn follow(&self, state: &mut State) -> Result<Rest, StoreError> {
+    fn follow(&self, state: &mut State, keep: bool) -> Result<Rest, StoreError> {
         let mut tail = state.tail.clone();
         let (committed, rest) = tail.read_on(&self.place.name)?;
         if !committed.is_empty() || tail.sealed {
             // It counts once it is durable.
-            tail.file.sync().map_err(self.place.io("syncing the log"))?;
+            tail.make_durable(keep).map_err(self.place.io("syncing the log"))?;
             state.tail = tail;
             state.replay(committed)?;
         }

@@ -1,6 +1,6 @@
 //! What a handle knows of the replica: where it is, and where everything else is found.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
@@ -12,7 +12,8 @@ use prophet_store::{
     StoreError, VersionVector, codec,
 };
 
-use crate::tail::{Committed, Tail};
+use crate::follow::Committed;
+use crate::tail::Tail;
 use crate::view::{Index, Layer, View};
 
 /// The part of the replica that is in sealed segments, as the index says.
@@ -97,8 +98,8 @@ impl State {
         block_on(self.reads().record(key))
     }
 
-    /// Takes in a commit: its entries, what its end says, and the states of the records that the
-    /// entries touch.
+    /// Takes in a commit: its entries, what its end says, and at least the states of the records that
+    /// the entries touch.
     pub(crate) fn apply<'s>(
         &mut self,
         entries: &[LogEntry],
@@ -177,16 +178,4 @@ pub(crate) fn decode<T>(
     decoded: Result<T, codec::DecodeError>,
 ) -> Result<T, StoreError> {
     decoded.map_err(|error| StoreError::undecodable(format!("{place}, {what}"), &error))
-}
-
-/// The states that `states` has of the records that `entries` touch, and the others.
-pub(crate) fn split<'s>(
-    entries: &[LogEntry],
-    states: &'s BTreeMap<RecordKey, RecordState>,
-) -> (Vec<&'s RecordState>, Vec<RecordState>) {
-    let touched: HashSet<_> =
-        entries.iter().flat_map(|entry| entry.changeset.payload().records()).collect();
-    let (of_entries, others): (Vec<_>, Vec<_>) =
-        states.values().partition(|state| touched.contains(state.key()));
-    (of_entries, others.into_iter().cloned().collect())
 }

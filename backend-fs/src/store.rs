@@ -12,23 +12,23 @@ use prophet_store::{
     RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
     Verification,
 };
+use prophet_writer::Writer;
 
 use crate::log::Log;
 use crate::options::FsOptions;
 use crate::shared::Shared;
 use crate::verify;
-use crate::writer::Writer;
 
 /// A [`ReplicaStore`] in a directory of files that people can read, which any number of handles in
 /// any number of programs may have open at once.
 ///
-/// Reads run on the calling thread and never wait for another program. Commits run one after the
-/// other on a thread that belongs to the handle. Dropping the handle waits for the commits that
+/// Reads run on the calling thread. They wait for no lock of another program, and for a commit of this
+/// handle only while it is taken in. Commits run one after the other on a thread that belongs to the handle. Dropping the handle waits for the commits that
 /// were handed over, and so does [`close`](Self::close).
 pub struct FsStore {
     facts: Facts,
     shared: Arc<Shared>,
-    writer: Option<Writer>,
+    writer: Option<Writer<Commit>>,
     closed: AtomicBool,
 }
 
@@ -56,7 +56,11 @@ impl FsStore {
         FsOptions::new().open(path)
     }
 
-    pub(crate) const fn new(facts: Facts, shared: Arc<Shared>, writer: Option<Writer>) -> Self {
+    pub(crate) const fn new(
+        facts: Facts,
+        shared: Arc<Shared>,
+        writer: Option<Writer<Commit>>,
+    ) -> Self {
         Self { facts, shared, writer, closed: AtomicBool::new(false) }
     }
 
@@ -146,7 +150,7 @@ impl ReplicaStore for FsStore {
             return Err(StoreError::closed(&self.facts.place));
         }
         match &self.writer {
-            Some(writer) => writer.commit(commit.clone()).await,
+            Some(writer) => writer.commit(commit.id(), commit.clone()).await,
             None => Err(StoreError::read_only(&self.facts.place)),
         }
     }

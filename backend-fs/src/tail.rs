@@ -3,12 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, Start};
+use prophet_files::line::{BadLine, Line, LineReader, Start};
 use prophet_files::manifest::Holds;
 use prophet_store::{DatabaseId, Head, LogEntry, Position, StoreError};
 
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, FileId};
 use crate::error::{self, bad_line};
+use crate::follow::{Committed, Follow, Step};
 
 /// A part of the open segment that can be read by itself, with a log entry in it.
 #[derive(Debug, Clone)]
@@ -44,21 +45,17 @@ impl Frames {
     }
 }
 
-/// A commit as it stands in the log.
-#[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) entries: Vec<LogEntry>,
-    pub(crate) end: CommitEnd,
-}
-
 /// The open segment, up to the last whole commit in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Tail {
     pub(crate) number: u64,
     pub(crate) name: String,
     pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) id: Option<FileId>,
     /// How many of its bytes count.
     pub(crate) len: u64,
+    /// Where the last commit in it begins.
+    pub(crate) last: u64,
     /// Where the replica was when it began.
     pub(crate) base: Head,
     /// Where it is after what counts.
@@ -87,22 +84,25 @@ impl Tail {
         start: Start,
         len: u64,
         lines: LineReader,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (number, base) = (start.segment, start.base);
+        let id = file.id()?;
         let mut frames = Frames::default();
         frames.note(true, 0, None);
-        Self {
+        Ok(Self {
             number,
             name: name.to_owned(),
             file,
+            id,
             len,
+            last: len,
             base,
             head: base,
             frames,
             lines,
             sealed: false,
             named: false,
-        }
+        })
     }
 
     /// Reads the commits behind what counted so far. What is whole counts from now on.
@@ -111,16 +111,25 @@ impl Tail {
     /// with whole lines and no end of a commit; and nothing was ever written behind it. Anything
     /// else was written to the end once, and is damaged.
     pub(crate) fn read_on(&mut self, place: &str) -> Result<(Vec<Committed>, Rest), StoreError> {
+        let end = self.file.len().map_err(error::io(place, "reading the log"))?;
+        self.read_to(place, end)
+    }
+
+    /// As [`read_on`](Self::read_on), of a file that may have more.
+    pub(crate) fn read_to(
+        &mut self,
+        place: &str,
+        end: u64,
+    ) -> Result<(Vec<Committed>, Rest), StoreError> {
         let failed = error::io(place, "reading the log");
-        let end = self.file.len().map_err(&failed)?;
         if end <= self.len || self.sealed {
             return Ok((Vec::new(), Rest::Nothing));
         }
         let bytes = self.file.read_at(self.len, to_usize(end - self.len)).map_err(&failed)?;
-        let (mut committed, mut entries) = (Vec::new(), Vec::new());
+        let mut committed = Vec::new();
         // What is known of lines before the end of their commit; of each, all but the entry.
         let (mut lines, mut noted) = (self.lines.clone(), Vec::new());
-        let mut head = self.head;
+        let mut follow = Follow::after(self.head, false);
         let (from, mut at) = (self.len, self.len);
         for text in bytes.split_inclusive(|byte| *byte == b'\n') {
             if text.last() != Some(&b'\n') {
@@ -129,52 +138,51 @@ impl Tail {
             let (begins, line) = match lines.read(text) {
                 Ok(read) => read,
                 Err(BadLine::Damaged { .. })
-                    if is_torn(behind(&bytes, self.len - from), lines, head) =>
+                    if is_torn(behind(&bytes, self.len - from), lines, self.head) =>
                 {
                     break;
                 }
                 Err(error) => return Err(bad_line(place, &self.name, at, error)),
             };
-            let file = |at: u64| format!("{place}/{}, before byte {at}", self.name);
-            noted.push((begins, at, matches!(line, Line::Entry(_))));
+            let step = follow.take(line).map_err(|why| {
+                StoreError::corrupt(format!("{place}/{}, byte {at}", self.name), why.to_owned())
+            })?;
+            noted.push((begins, at, matches!(step, Step::Entry)));
             at += text.len() as u64;
-            let wrong = |what: &str| Err(StoreError::corrupt(file(at), what.to_owned()));
-            match line {
-                Line::Entry(entry) => {
-                    let expected = head.position.get() + entries.len() as u64 + 1;
-                    if entry.position.get() != expected {
-                        return wrong("a log entry does not have the position that comes next");
-                    }
-                    entries.push(entry);
-                    continue;
+            match step {
+                Step::Entry => continue,
+                Step::Start(_) => {
+                    let why = "a segment begins within another";
+                    return Err(StoreError::corrupt(format!("{place}/{}", self.name), why));
                 }
-                Line::Commit(end) => {
-                    let position = head.position.get() + entries.len() as u64;
-                    if end.head.version != head.version.next()
-                        || end.head.position.get() != position
-                    {
-                        return wrong("a commit does not follow the one before it");
-                    }
-                    head = end.head;
-                    let mut all = entries.iter();
+                Step::Commit(commit) => {
+                    self.last = self.len;
+                    let mut all = commit.entries.iter();
                     for (begins, at, is_entry) in noted.drain(..) {
                         self.frames.note(begins, at, if is_entry { all.next() } else { None });
                     }
-                    committed.push(Committed { entries: std::mem::take(&mut entries), end });
+                    committed.push(commit);
                 }
-                Line::Sealed(sealed) => {
-                    if sealed != head || !entries.is_empty() {
-                        return wrong("it is sealed at another place than it ends");
-                    }
-                    self.sealed = true;
-                }
-                Line::Start(_) => return wrong("a segment begins within another"),
+                Step::Sealed => self.sealed = true,
             }
-            (self.len, self.head) = (at, head);
+            (self.len, self.head) = (at, follow.head());
             self.lines = lines.clone();
         }
         let rest = if self.len == end { Rest::Nothing } else { Rest::Torn };
         Ok((committed, rest))
+    }
+
+    /// Makes what others appended durable.
+    ///
+    /// They may have failed to: the system then forgets that it should, and no sync says so again.
+    /// With `again`, for which one has to hold the lock, the last commit is written once more;
+    /// those before it were durable before it was appended.
+    pub(crate) fn make_durable(&self, again: bool) -> io::Result<()> {
+        if again && self.last < self.len {
+            let bytes = self.file.read_at(self.last, to_usize(self.len - self.last))?;
+            self.file.write_at(self.last, &bytes)?;
+        }
+        self.file.sync()
     }
 
     /// What is appended to where there is no segment to append to.
@@ -183,7 +191,9 @@ impl Tail {
             number,
             name: String::new(),
             file: Arc::new(NoFile),
+            id: None,
             len: 0,
+            last: 0,
             base: head,
             head,
             frames: Frames::default(),
@@ -206,6 +216,14 @@ struct NoFile;
 impl DiskFile for NoFile {
     fn len(&self) -> io::Result<u64> {
         Ok(0)
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(false)
     }
 
     fn read_at(&self, _: u64, len: usize) -> io::Result<Vec<u8>> {

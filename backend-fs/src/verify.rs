@@ -1,11 +1,12 @@
 //! Looking for damage: all of the log, and everything derived from it against what it is derived
 //! from.
 
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 
 use futures_lite::future::block_on;
-use prophet_files::line::{self, Line, LineReader};
-use prophet_files::segment::crc_of_name;
+use prophet_files::line::{self, LineReader};
+use prophet_files::segment::{crc_of_name, unpack};
 use prophet_store::{
     Direction, Head, LogEntry, MetadataKey, MetadataScan, Page, PageLimit, RecordScan, Resolution,
     ResolutionScan, StoreError, Verification, codec,
@@ -13,6 +14,7 @@ use prophet_store::{
 use prophet_tables::{KeyRange, keys};
 
 use crate::error::{bad_line, table};
+use crate::follow::{Committed, Follow, Step};
 use crate::load::Place;
 use crate::log::Log;
 use crate::tail::to_usize;
@@ -22,9 +24,10 @@ const MOST_PROBLEMS: usize = 1_000;
 
 /// Reads all of the replica at one head.
 pub(crate) fn verify(log: &Log<'_>, place: &Place) -> Result<Verification, StoreError> {
+    let follow = Follow::after(Head::EMPTY, place.published.is_some());
     let mut check =
-        Check { log, place, found: Verification::default(), head: Head::EMPTY, touches: 0 };
-    let _ = check.everything()?;
+        Check { log, place, found: Verification::default(), follow, by_key: true, touches: 0 };
+    check.everything()?;
     Ok(check.found)
 }
 
@@ -32,14 +35,12 @@ struct Check<'a> {
     log: &'a Log<'a>,
     place: &'a Place,
     found: Verification,
-    /// Where the log is after what was read of it.
-    head: Head,
+    follow: Follow,
+    /// What is found by a key can be looked at.
+    by_key: bool,
     /// How often its entries touch a record.
     touches: u64,
 }
-
-/// Ends early where the rest cannot be looked at.
-type Looked = Result<ControlFlow<()>, StoreError>;
 
 impl Check<'_> {
     fn problem(&mut self, problem: String) {
@@ -62,72 +63,109 @@ impl Check<'_> {
         }
     }
 
-    fn everything(&mut self) -> Looked {
+    fn everything(&mut self) -> Result<(), StoreError> {
         for index in &self.log.state.index.tables {
             let looked = block_on(index.table.verify()).map_err(table(&self.place.name));
-            if self.note(looked)?.is_none() {
-                // What is read through it would say the same again and again.
-                return Ok(ControlFlow::Break(()));
-            }
+            // What is read through a damaged one would say the same again and again.
+            self.by_key &= self.note(looked)?.is_some();
         }
         for segment in &self.log.state.sealed.segments {
-            let text = self.sealed(&segment.name);
-            if let Some(text) = self.note(text)? {
-                self.segment(&segment.name, &text)?;
-            }
+            self.sealed(&segment.name)?;
         }
         let tail = &self.log.state.tail;
         if tail.len > 0 {
             let failed = self.place.io("reading the log");
             let text = tail.file.read_at(0, to_usize(tail.len)).map_err(failed)?;
-            self.segment(&tail.name, &text)?;
+            self.begin_segment();
+            let _ = self.lines(&tail.name, None, &text)?;
         }
-        if self.head != self.log.state.head && self.found.problems.is_empty() {
-            let (found, expected) = (self.head, self.log.state.head);
+        if self.follow.head() != self.log.state.head && self.found.problems.is_empty() {
+            let (found, expected) = (self.follow.head(), self.log.state.head);
             self.problem(format!("{}: the log ends at {found}, not {expected}", self.place.name));
         }
-        self.derived()?;
-        Ok(ControlFlow::Continue(()))
+        if self.by_key { self.derived() } else { Ok(()) }
     }
 
-    /// The text of a sealed segment.
-    fn sealed(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+    /// What comes next is a segment. Behind a damaged one it says itself where it begins.
+    fn begin_segment(&mut self) {
+        self.follow.begin_segment(self.found.problems.is_empty());
+    }
+
+    /// Looks at a sealed segment.
+    fn sealed(&mut self, name: &str) -> Result<(), StoreError> {
+        self.begin_segment();
         let failed = self.place.io("reading the log");
-        let file = self.place.disk.open(name).map_err(&failed)?;
+        let file = match self.place.disk.open(name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.problem(format!("{}/{name}: it is missing", self.place.name));
+                return Ok(());
+            }
+            opened => opened.map_err(&failed)?,
+        };
         let len = file.len().map_err(&failed)?;
         let packed = file.read_at(0, to_usize(len)).map_err(&failed)?;
-        let damaged =
-            |what: String| StoreError::corrupt(format!("{}/{name}", self.place.name), what);
         if crc_of_name(name) != Some(crc32fast::hash(&packed)) {
-            return Err(damaged("its bytes are not those that its name says".to_owned()));
+            let why = "its bytes are not those that its name says";
+            self.problem(format!("{}/{name}: {why}", self.place.name));
+            return Ok(());
         }
-        zstd::decode_all(&*packed).map_err(|error| damaged(error.to_string()))
+        let (mut rest, mut at) = (&*packed, 0);
+        while !rest.is_empty() {
+            let size = zstd::zstd_safe::find_frame_compressed_size(rest).unwrap_or(rest.len());
+            let (frame, after) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+            let text = unpack(frame).map_err(|error| {
+                let place = format!("{}/{name}, byte {at}", self.place.name);
+                StoreError::corrupt(place, error.to_string())
+            });
+            let Some(text) = self.note(text)? else { return Ok(()) };
+            if self.lines(name, Some(at), &text)?.is_break() {
+                return Ok(());
+            }
+            at += size as u64;
+            rest = after;
+        }
+        if !self.follow.is_sealed() {
+            self.problem(format!("{}/{name}: it does not end as a segment does", self.place.name));
+        }
+        Ok(())
     }
 
-    fn segment(&mut self, name: &str, text: &[u8]) -> Result<(), StoreError> {
+    /// Looks at lines that begin where a frame begins, at byte `packed_at` of a compressed file. It ends
+    /// early where the rest does not follow.
+    fn lines(
+        &mut self,
+        name: &str,
+        packed_at: Option<u64>,
+        text: &[u8],
+    ) -> Result<ControlFlow<()>, StoreError> {
         let mut at = 0;
         for frame in line::frames(text) {
             let mut lines = LineReader::new(self.place.identity.database);
             for line in frame.split_inclusive(|byte| *byte == b'\n') {
-                let read = lines.read(line);
-                let read = read.map_err(|error| bad_line(&self.place.name, name, at, error));
+                let place = packed_at.unwrap_or(at);
                 at += line.len() as u64;
-                match self.note(read)? {
-                    Some((_, Line::Entry(entry))) => {
-                        self.found.entries += 1;
-                        let looked = self.entry(&entry);
-                        self.note(looked)?;
+                let read = lines.read(line);
+                let read = read.map_err(|error| bad_line(&self.place.name, name, place, error));
+                let Some((_, line)) = self.note(read)? else { continue };
+                match self.follow.take(line) {
+                    Ok(Step::Commit(commit)) => self.commit(&commit)?,
+                    Ok(_) => {}
+                    Err(why) => {
+                        self.problem(format!("{}/{name}, byte {place}: {why}", self.place.name));
+                        return Ok(ControlFlow::Break(()));
                     }
-                    Some((_, Line::Commit(end))) => self.head = end.head,
-                    Some((_, Line::Start(start))) if start.base != self.head => {
-                        let (base, head) = (start.base, self.head);
-                        self.problem(format!(
-                            "{}/{name}: it begins at {base}, and the one before it ends at {head}",
-                            self.place.name
-                        ));
-                    }
-                    _ => {}
                 }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn commit(&mut self, commit: &Committed) -> Result<(), StoreError> {
+        for entry in &commit.entries {
+            self.found.entries += 1;
+            if self.by_key {
+                let looked = self.entry(entry);
+                self.note(looked)?;
             }
         }
         Ok(())

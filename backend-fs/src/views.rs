@@ -1,18 +1,17 @@
 //! The records, as people read them: a file of JSON Lines of each type.
 
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
+use std::ops::Bound;
 
 use prophet_store::{
-    Direction, Existence, Head, LogScan, Position, PropertyName, RecordKey, RecordType, StoreError,
-    Value, codec,
+    CommitId, Direction, Existence, Head, PropertyName, RecordKey, RecordType, StoreError, Value,
+    Version, codec,
 };
-use prophet_tables::keys;
+use prophet_tables::{KeyRange, keys};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::RECORDS;
 use crate::load::Place;
-use crate::log::Log;
 use crate::seal::put_file;
 use crate::state::{State, decode};
 
@@ -42,45 +41,99 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// Up to where the files are of.
+/// The commit that the files are of, and which files there are.
 #[derive(Serialize, Deserialize)]
 struct Written {
+    version: u64,
     position: u64,
     commit: String,
+    files: Vec<String>,
 }
 
-/// Writes the records of each type into a file of its own. Types whose records have not changed
-/// since the files were written are left as they are.
-pub(crate) fn write(place: &Place, log: Log<'_>) -> Result<(), StoreError> {
-    let state = log.state;
+impl Written {
+    fn is_of(&self, head: Head) -> bool {
+        (self.version, self.position) == (head.version.get(), head.position.get())
+            && self.commit == head.commit.to_string()
+    }
+}
+
+/// Whether the files are there, and of this head.
+fn are_current(place: &Place, head: Head) -> bool {
+    let Ok(Some(written)) = written(place) else { return false };
+    let there = place.disk.list(RECORDS).unwrap_or_default();
+    written.is_of(head) && written.files.iter().all(|file| there.contains(file))
+}
+
+/// Writes the records of each type into a file of its own. Those of types that have no record in
+/// the open segment are left as they are, if they were written since it began.
+pub(crate) fn write(place: &Place, state: &State) -> Result<(), StoreError> {
     let failed = place.io("writing the records for people");
-    let Head { position, commit, .. } = state.head;
-    let before = written(place).map_err(&failed)?;
-    if before.as_ref().is_some_and(|before| before.position == position.get()) {
+    let head = state.head;
+    if are_current(place, head) {
         return Ok(());
     }
     place.disk.make_directory(RECORDS).map_err(&failed)?;
-    // What stands there is of another log if it is ahead of this one.
-    let since = before.map_or(0, |before| before.position);
-    let since = if since > position.get() { 0 } else { since };
-    for record_type in changed_types(log, Position::new(since))? {
-        let name = format!("{RECORDS}/{}.jsonl", record_type.file_name());
-        let mut refused = None;
-        let put = put_file(&*place.disk, RECORDS, &name, |out| {
-            let about = About { record_type: &record_type, position: position.get() };
-            line(out, &about)?;
-            lines(state, &record_type, out).map_err(|error| {
-                refused = Some(error);
-                io::Error::other("a record cannot be read")
-            })
-        });
-        match refused {
-            Some(error) => return Err(error),
-            None => put.map_err(&failed)?,
+    let there = place.disk.list(RECORDS).map_err(&failed)?;
+    let stand = match written(place).map_err(&failed)? {
+        Some(before) => is_of_open_segment(state, &before)?,
+        None => false,
+    };
+    let mut files = Vec::new();
+    for record_type in types(state)? {
+        let file = format!("{}.jsonl", record_type.file_name());
+        let KeyRange { start, end } = keys::records_of(&record_type);
+        let touched = state.recent.range((start, end)).next().is_some();
+        if touched || !stand || !there.contains(&file) {
+            put_records(place, state, &record_type, &format!("{RECORDS}/{file}"))?;
+        }
+        files.push(file);
+    }
+    for file in there {
+        // Of a log that was here before this one.
+        if file.ends_with(".jsonl") && !files.contains(&file) {
+            place.disk.remove(&format!("{RECORDS}/{file}")).map_err(&failed)?;
         }
     }
-    let now = Written { position: position.get(), commit: commit.to_string() };
+    let now = Written {
+        version: head.version.get(),
+        position: head.position.get(),
+        commit: head.commit.to_string(),
+        files,
+    };
     put_file(&*place.disk, RECORDS, WRITTEN, |out| line(out, &now)).map_err(&failed)
+}
+
+/// Whether the files are of a commit in the open segment, or of the one before it.
+fn is_of_open_segment(state: &State, before: &Written) -> Result<bool, StoreError> {
+    if before.is_of(state.tail.base) {
+        return Ok(true);
+    }
+    if before.version <= state.tail.base.version.get() {
+        return Ok(false);
+    }
+    let commit = state.view().get(&keys::commit(Version::new(before.version)))?;
+    let id = commit.and_then(|id| id.try_into().ok()).map(CommitId::from_bytes);
+    Ok(id.is_some_and(|id| before.commit == id.to_string()))
+}
+
+fn put_records(
+    place: &Place,
+    state: &State,
+    record_type: &RecordType,
+    name: &str,
+) -> Result<(), StoreError> {
+    let mut refused = None;
+    let put = put_file(&*place.disk, RECORDS, name, |out| {
+        line(out, &About { record_type, position: state.head.position.get() })?;
+        lines(state, record_type, out).map_err(|error| {
+            refused = Some(error);
+            io::Error::other("a record cannot be read")
+        })
+    });
+    match refused {
+        Some(error) => Err(error),
+        None => put.map_err(place.io("writing the records for people")),
+    }
 }
 
 fn written(place: &Place) -> io::Result<Option<Written>> {
@@ -98,23 +151,17 @@ fn line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The types of the records that were touched after `since`.
-fn changed_types(log: Log<'_>, since: Position) -> Result<BTreeSet<RecordType>, StoreError> {
-    let mut types = BTreeSet::new();
-    let mut scan = LogScan { after: Some(since), ..LogScan::default() };
+/// The types of which there are records.
+fn types(state: &State) -> Result<Vec<RecordType>, StoreError> {
+    let mut types = Vec::new();
+    let mut range = keys::records();
     loop {
-        let page = log.scan_log(&scan)?;
-        for entry in &page.items {
-            for key in entry.records() {
-                if !types.contains(key.record_type()) {
-                    types.insert(key.record_type().clone());
-                }
-            }
+        let found = state.view().scan(range.clone(), Direction::Forward)?.next()?;
+        let Some(key) = found.and_then(|(key, _)| keys::to_record(&key)) else { return Ok(types) };
+        if let Bound::Excluded(next) = keys::records_of(key.record_type()).end {
+            range = KeyRange { start: Bound::Included(next), ..keys::records() };
         }
-        match page.more {
-            Some(more) => scan.after = Some(more),
-            None => return Ok(types),
-        }
+        types.push(key.record_type().clone());
     }
 }
 

@@ -1,36 +1,23 @@
 //! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_channel::oneshot;
 use futures_lite::future::block_on;
 use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
-use prophet_store::{Commit, Head, StoreError};
+use prophet_store::{Commit, CommitId, Head, RecordState, Resolution, StoreError};
+use prophet_writer::{Job, Next, Queue, Writer};
 
 use crate::disk::DiskFile;
+use crate::layout::LOCK;
 use crate::seal;
 use crate::shared::Shared;
-use crate::state::split;
+use crate::tail::Tail;
 use crate::views;
 
 /// Readers who can only fetch files are told of commits this long after them.
 const MANIFEST_DELAY: Duration = Duration::from_secs(1);
-
-struct Job {
-    commit: Commit,
-    reply: oneshot::Sender<Result<Head, StoreError>>,
-}
-
-struct Running {
-    jobs: Sender<Job>,
-    ended: oneshot::Receiver<()>,
-    thread: JoinHandle<()>,
-}
 
 #[allow(
     clippy::disallowed_methods,
@@ -40,77 +27,19 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The thread that commits.
-pub(crate) struct Writer {
-    place: Arc<str>,
-    running: Mutex<Option<Running>>,
-}
-
-impl Writer {
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        lock: Arc<dyn DiskFile>,
-        segment_bytes: u64,
-        views: bool,
-    ) -> Result<Self, StoreError> {
-        let place = Arc::clone(&shared.place.name);
-        let failed = shared.place.io("starting a thread");
-        let (jobs, queue) = mpsc::channel();
-        let (end, ended) = oneshot::channel();
-        let mut worker =
-            Worker { shared, lock, segment_bytes, views, untold: None, stopped: false };
-        let thread = std::thread::Builder::new()
-            .name("prophet-fs".to_owned())
-            .spawn(move || {
-                worker.run(&queue);
-                drop(worker);
-                let _ = end.send(());
-            })
-            .map_err(failed)?;
-        let running = Mutex::new(Some(Running { jobs, ended, thread }));
-        Ok(Self { place, running })
-    }
-
-    /// Has `commit` applied. Once this is polled, dropping it changes nothing about that.
-    pub(crate) async fn commit(&self, commit: Commit) -> Result<Head, StoreError> {
-        let id = commit.id();
-        let (reply, answer) = oneshot::channel();
-        let job = Job { commit, reply };
-        let sent = match self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(running) => running.jobs.send(job).is_ok(),
-            None => false,
-        };
-        if !sent {
-            return Err(StoreError::closed(&*self.place));
-        }
-        match answer.await {
-            Ok(result) => result,
-            // The thread ended in the middle of it.
-            Err(gone) => Err(StoreError::outcome_unknown(id, &*self.place, Some(gone.into()))),
-        }
-    }
-
-    fn stop(&self) -> Option<Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Waits until everything queued was done.
-    pub(crate) async fn close(&self) {
-        if let Some(Running { jobs, ended, thread }) = self.stop() {
-            drop(jobs);
-            let _ = ended.await;
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some(Running { jobs, thread, .. }) = self.stop() {
-            drop(jobs);
-            let _ = thread.join();
-        }
-    }
+/// Starts the thread that commits. `untold` says whether readers who can only fetch files know less
+/// than there is.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    lock: Arc<dyn DiskFile>,
+    segment_bytes: u64,
+    views: bool,
+    untold: bool,
+) -> Result<Writer<Commit>, StoreError> {
+    let place = shared.place.name.to_string();
+    let untold = untold.then(now);
+    let mut worker = Worker { shared, lock, segment_bytes, views, untold };
+    Writer::start("prophet-fs", place, move |queue| worker.run(queue))
 }
 
 struct Worker {
@@ -120,46 +49,34 @@ struct Worker {
     views: bool,
     /// Since when readers who can only fetch files do not know everything.
     untold: Option<Instant>,
-    /// Nothing is known any more of what is durable.
-    stopped: bool,
 }
 
 impl Worker {
-    fn run(&mut self, queue: &Receiver<Job>) {
+    fn run(&mut self, queue: &Queue<Commit>) {
         loop {
             // Also where the queue never is empty.
             if self.untold.is_some_and(|since| since.elapsed() >= MANIFEST_DELAY) {
                 self.tell(false);
             }
-            let job = match self.untold {
-                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(since) => queue.recv_timeout(MANIFEST_DELAY.saturating_sub(since.elapsed())),
+            let next = match self.untold {
+                None => queue.next().map_or(Next::Ended, Next::Job),
+                Some(since) => queue.next_within(MANIFEST_DELAY.saturating_sub(since.elapsed())),
             };
-            match job {
-                Ok(Job { commit, reply }) => {
-                    let head = self.commit(&commit);
-                    if head.is_ok() {
-                        self.untold.get_or_insert_with(now);
-                    }
-                    // Who asked may have gone away.
-                    let _ = reply.send(head);
+            match next {
+                Next::Job(job) => {
+                    self.commit(job);
                     self.seal_if_long();
                 }
-                Err(RecvTimeoutError::Timeout) => self.tell(false),
-                Err(RecvTimeoutError::Disconnected) => {
-                    if self.untold.is_some() {
-                        self.tell(self.views);
-                    }
-                    return;
-                }
+                Next::Nothing => self.tell(false),
+                Next::Ended => return self.tell(self.views),
             }
         }
     }
 
-    /// Writes what others read without this library. It is derived, and tried again a little later if
-    /// it fails.
+    /// Writes what others read without this library, as far as it is not of the last commit. It is
+    /// derived, and tried again a little later if it fails.
     fn tell(&mut self, views: bool) {
-        if self.stopped {
+        if self.shared.is_stopped() || (self.untold.is_none() && !views) {
             self.untold = None;
             return;
         }
@@ -167,9 +84,11 @@ impl Worker {
             let _appending = worker.shared.begin_append()?;
             let place = &worker.shared.place;
             let state = worker.shared.state();
-            seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))?;
+            if worker.untold.is_some() {
+                seal::put_manifest(place, &state).map_err(place.io("writing the manifest"))?;
+            }
             match views {
-                true => worker.shared.on(&state, |log| views::write(place, log)),
+                true => views::write(place, &state),
                 false => Ok(()),
             }
         });
@@ -182,93 +101,82 @@ impl Worker {
     ) -> Result<T, StoreError> {
         let lock = Arc::clone(&self.lock);
         lock.lock().map_err(self.shared.place.io("taking the lock"))?;
-        let acted = act(self);
+        let acted = match lock.is_named() {
+            Ok(true) => act(self),
+            Ok(false) => Err(self.shared.place.replaced(LOCK)),
+            Err(error) => Err(self.shared.place.io("looking at the lock")(error)),
+        };
         // Failing that, it is given back when the handle is closed.
         let _ = lock.unlock();
         acted
     }
 
-    fn commit(&mut self, commit: &Commit) -> Result<Head, StoreError> {
-        if self.stopped {
-            return Err(StoreError::closed(&*self.shared.place.name));
+    fn commit(&mut self, job: Job<Commit>) {
+        if self.shared.is_stopped() {
+            job.answer(Err(StoreError::closed(&*self.shared.place.name)));
+            return;
         }
-        self.locked(|worker| worker.append(commit))
+        let mut job = Some(job);
+        let refused = self.locked(|worker| worker.append(&mut job));
+        if let (Some(job), Err(error)) = (job, refused) {
+            job.answer(Err(error));
+        }
     }
 
-    fn append(&mut self, commit: &Commit) -> Result<Head, StoreError> {
+    /// Appends a commit, and answers it if nothing keeps from that.
+    fn append(&mut self, job: &mut Option<Job<Commit>>) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let _appending = shared.begin_append()?;
         if shared.state().tail.sealed {
             go_on(&shared)?;
         }
+        let Some(commit) = job.as_ref().map(|job| &job.work) else { return Ok(()) };
         if let Some(applied) = judge(&shared, commit)? {
-            return Ok(applied);
+            job.take().map(|job| job.answer(Ok(applied)));
+            return Ok(());
         }
-        let (of_entries, others) = split(commit.entries(), commit.records());
-        let state = shared.state();
-        let derived: BTreeMap<_, _> = commit
-            .entries()
-            .iter()
-            .flat_map(|entry| prophet_store::Resolution::of(&entry.changeset))
-            .map(|resolution| ((resolution.conflict(), resolution.changeset), resolution))
-            .collect();
-        let resolutions = commit.resolutions().iter().filter(|resolution| {
-            derived.get(&(resolution.conflict(), resolution.changeset)) != Some(resolution)
-        });
         let end = CommitEnd {
             head: commit.head(),
             metadata: commit.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            records: others,
-            resolutions: resolutions.cloned().collect(),
+            records: records_of_its_own(commit),
+            resolutions: resolutions_of_its_own(commit),
         };
         let database = shared.place.identity.database;
+        let state = shared.state();
         let tail = &state.tail;
         let mut lines = LineWriter::after(database, tail.lines.frame().clone());
         let (mut text, mut written) = (Vec::new(), Vec::with_capacity(commit.entries().len() + 1));
-        let entries = commit.entries().iter().cloned().map(Line::Entry);
-        for line in entries.chain([Line::Commit(end.clone())]) {
+        for entry in commit.entries() {
             let at = tail.len + text.len() as u64;
-            written.push((lines.write(&line, &mut text), at));
+            written.push((lines.write_entry(entry, &mut text), at));
         }
-        let place = &shared.place;
-        let unknown = |error: io::Error| {
-            StoreError::outcome_unknown(commit.id(), &*place.name, Some(error.into()))
-        };
-        if let Err(error) = tail.file.write_at(tail.len, &text) {
-            let end = tail.len + text.len() as u64;
-            if tail.file.len().map_or(true, |len| len >= end) {
-                // Another handle may have read all of it meanwhile, and then it counts.
-                self.stopped = true;
-                return Err(unknown(error));
-            }
-            // Without its end it never was a commit, and nobody takes what is left for one.
-            let cut = tail.file.truncate(tail.len).and_then(|()| tail.file.sync());
-            self.stopped = cut.is_err();
-            return Err(place.io("appending to the log")(error));
-        }
-        if let Err(error) = tail.file.sync() {
-            self.stopped = true;
-            return Err(unknown(error));
-        }
+        let at = tail.len + text.len() as u64;
+        written.push((lines.write_commit(&end, &mut text), at));
+        put(&shared, tail, &text, commit.id())?;
         drop(state);
+        self.untold.get_or_insert_with(now);
         shared.change(|state| {
+            // It is durable, and whoever reads waits until it is in the state: so it is answered
+            // first, for the one who made it has something to do as well.
+            let Some(commit) = job.take().map(|job| job.answer(Ok(end.head))) else { return };
             let tail = &mut state.tail;
             // The last line is the end of the commit.
             let entries = commit.entries().iter().map(Some).chain([None]);
             for ((begins, at), entry) in written.into_iter().zip(entries) {
                 tail.frames.note(begins, at, entry);
             }
+            tail.last = tail.len;
             tail.len += text.len() as u64;
-            tail.head = commit.head();
+            tail.head = end.head;
             tail.lines = LineReader::after(database, lines.frame().clone());
-            state.apply(commit.entries(), &end, of_entries);
+            state.apply(commit.entries(), &end, commit.records().values());
         });
-        Ok(commit.head())
+        Ok(())
     }
 
     /// Seals the open segment if it is long. What fails is done again after the next commit.
     fn seal_if_long(&mut self) {
-        if self.stopped || self.shared.state().tail.len < self.segment_bytes {
+        if self.shared.is_stopped() || self.shared.state().tail.len < self.segment_bytes {
             return;
         }
         let sealed = self.locked(|worker| {
@@ -287,8 +195,7 @@ impl Worker {
                 let written = tail.file.write_at(tail.len, &text).and_then(|()| tail.file.sync());
                 if let Err(error) = written {
                     // Nothing follows it, so it may stay or go.
-                    let cut = tail.file.truncate(tail.len).and_then(|()| tail.file.sync());
-                    worker.stopped |= cut.is_err();
+                    cut(&shared, &tail);
                     return Err(failed(error));
                 }
                 tail.len += text.len() as u64;
@@ -300,6 +207,53 @@ impl Worker {
         if sealed.is_ok() {
             self.untold = None;
         }
+    }
+}
+
+/// The states in a commit of records that none of its entries touches.
+fn records_of_its_own(commit: &Commit) -> Vec<RecordState> {
+    let entries = commit.entries().iter();
+    let touched: HashSet<_> = entries.flat_map(|e| e.changeset.payload().records()).collect();
+    let records = commit.records().values();
+    records.filter(|record| !touched.contains(record.key())).cloned().collect()
+}
+
+/// The votes in a commit that none of its entries carries.
+fn resolutions_of_its_own(commit: &Commit) -> Vec<Resolution> {
+    if commit.resolutions().is_empty() {
+        return Vec::new();
+    }
+    let carried = commit.entries().iter().flat_map(|entry| Resolution::of(&entry.changeset));
+    let carried: BTreeMap<_, _> =
+        carried.map(|vote| ((vote.conflict(), vote.changeset), vote)).collect();
+    let own = commit.resolutions().iter();
+    own.filter(|vote| carried.get(&(vote.conflict(), vote.changeset)) != Some(vote))
+        .cloned()
+        .collect()
+}
+
+/// Appends `text`, a commit, to what counts, and makes it durable.
+fn put(shared: &Shared, tail: &Tail, text: &[u8], commit: CommitId) -> Result<(), StoreError> {
+    let put = || tail.file.write_at(tail.len, text).and_then(|()| tail.file.sync());
+    // After a failed sync the system may have forgotten what it did not put on the disk, and the
+    // next sync says nothing of it: so all of it is written once more.
+    let Err(error) = put().or_else(|first| put().map_err(|_| first)) else { return Ok(()) };
+    let end = tail.len + text.len() as u64;
+    if tail.file.len().map_or(true, |len| len >= end) {
+        // Another handle may have read all of it meanwhile, and then it counts.
+        shared.stop();
+        let place = &*shared.place.name;
+        return Err(StoreError::outcome_unknown(commit, place, Some(error.into())));
+    }
+    // Without its end it never was a commit, and nobody takes what is left for one.
+    cut(shared, tail);
+    Err(shared.place.io("appending to the log")(error))
+}
+
+/// Takes away what is behind the bytes that count.
+fn cut(shared: &Shared, tail: &Tail) {
+    if tail.file.truncate(tail.len).and_then(|()| tail.file.sync()).is_err() {
+        shared.stop();
     }
 }
 

@@ -11,7 +11,7 @@ mod support;
 
 use std::fmt::Debug;
 
-use backend_fs::{FsOptions, FsStore};
+use backend_fs::{Disk as _, FsOptions, FsStore};
 use futures_lite::future::block_on;
 use prophet_store::{
     LogScan, MetadataScan, RecordScan, ReplicaStore as _, ResolutionScan, StoreError,
@@ -226,6 +226,33 @@ fn zeros_within_the_log_are_damage() {
             assert!(both(&what, &image.with(&name, Some(damaged)), None), "{what}, cut off");
         }
     }
+}
+
+/// One thing that is damaged does not hide another one.
+#[test]
+fn all_that_is_damaged_is_reported() {
+    let disk = SimulatedDisk::default();
+    let store = create(&options(1), &disk).unwrap();
+    for commit in &Workload::small().commits {
+        block_on(store.commit(commit)).unwrap();
+    }
+    drop(store);
+    let names: Vec<_> = disk.image().tree().into_keys().collect();
+    let of = |end: &str| names.iter().filter(|name| name.ends_with(end)).collect::<Vec<_>>();
+    let (tables, segments) = (of(".table"), of(".zst"));
+    assert!(segments.len() > 4, "{names:?}");
+    let store = open(&options(1).read_only(true), &disk).unwrap();
+    assert!(block_on(store.verify()).unwrap().is_sound());
+    disk.flip(tables[0], 40);
+    disk.flip(segments[1], 40);
+    disk.remove(segments[3]).unwrap();
+    let verification = block_on(store.verify()).unwrap();
+    let problems = verification.problems.join("\n");
+    for damaged in [tables[0], segments[1], segments[3]] {
+        assert!(problems.contains(damaged.as_str()), "{damaged}: {problems}");
+    }
+    assert!(verification.problems.len() < 8, "each once: {problems}");
+    assert!(verification.entries > 0, "the rest was looked at");
 }
 
 #[test]

@@ -192,10 +192,25 @@ fn run(
     done: usize,
     fault: Option<Fault>,
 ) -> SimulatedDisk {
-    let disk = SimulatedDisk::new(image.cloned().unwrap_or_default()).with_fault(fault);
+    run_on(&SimulatedDisk::new(image.cloned().unwrap_or_default()), options, image, done, fault)
+}
+
+fn run_on(
+    disk: &SimulatedDisk,
+    options: &FsOptions,
+    image: Option<&Image>,
+    done: usize,
+    fault: Option<Fault>,
+) -> SimulatedDisk {
+    let disk = disk.clone().with_fault(fault);
     let seed = fault.map_or(0, |fault| fault.at);
     let random = Random::new(seed);
     let mut run = Run { options, disk: disk.clone(), fault, done, random };
+    // There may be one more fault.
+    let again = || match create(options, &disk) {
+        Err(StoreError::Io { .. }) => create(options, &disk),
+        created => created,
+    };
     let store = match image {
         Some(_) => run.open(),
         None => match create(options, &disk) {
@@ -214,7 +229,7 @@ fn run(
                 }
                 None
             }
-            Err(StoreError::Io { .. } | StoreError::Full { .. }) => match create(options, &disk) {
+            Err(StoreError::Io { .. } | StoreError::Full { .. }) => match again() {
                 Ok(store) => Some(store),
                 Err(StoreError::AlreadyExists { .. }) => run.open(),
                 Err(error) => run.fail(format_args!("creating it again: {error:?}")),
@@ -249,7 +264,8 @@ fn fail_anywhere(segment_bytes: u64, many: usize) {
                     tried += 1;
                     let error = [ErrorKind::Other, ErrorKind::StorageFull]
                         [usize::from((number / every).is_multiple_of(2))];
-                    run(&options, image.as_ref(), done, Some(Fault { at, kind, error, forever }));
+                    let fault = Fault { at, kind, error, forever, and_after: None };
+                    run(&options, image.as_ref(), done, Some(fault));
                 }
             }
         }
@@ -257,6 +273,39 @@ fn fail_anywhere(segment_bytes: u64, many: usize) {
         done += WINDOW;
     }
     println!("{steps} steps, {tried} faults");
+}
+
+/// A sync fails, and the system forgets what it did not put on the disk: later syncs succeed, and
+/// do not have it. So does the one that is tried next, or not.
+#[test]
+fn a_failed_sync_forgets_what_was_written() {
+    let work = Workload::small();
+    let (mut tried, mut unknown) = (0, 0);
+    for segment_bytes in [1, 2_000, 1 << 20] {
+        let options = options(segment_bytes);
+        let (mut image, mut done) = (None::<Image>, 0);
+        while done < work.commits.len() {
+            let disk = SimulatedDisk::new(image.clone().unwrap_or_default()).record();
+            let clean = run_on(&disk, &options, image.as_ref(), done, None);
+            let syncs = clean.moments().into_iter().filter(|moment| moment.op.starts_with("sync "));
+            for moment in syncs {
+                for and_after in [None, Some(2)] {
+                    tried += 1;
+                    let (at, kind, error) = (moment.step, Kind::Dropped, ErrorKind::Other);
+                    let fault = Fault { at, kind, error, forever: false, and_after };
+                    let disk = SimulatedDisk::new(image.clone().unwrap_or_default());
+                    run_on(&disk, &options, image.as_ref(), done, Some(fault));
+                    unknown += usize::from(
+                        disk.fired().is_some_and(|op| op.contains(".jsonl")) && and_after.is_some(),
+                    );
+                }
+            }
+            image = Some(clean.image());
+            done += WINDOW;
+        }
+    }
+    println!("{tried} faults, {unknown} of the log twice");
+    assert!(unknown > 20, "{unknown}");
 }
 
 /// Reading fails at any operation, and is right the next time.
@@ -292,7 +341,8 @@ fn reads_fail() {
         let (_, steps, _) = read(None);
         for at in (1..=steps).step_by(every) {
             tried += 1;
-            let fault = Fault { at, kind: Kind::Before, error: ErrorKind::Other, forever: false };
+            let (kind, error) = (Kind::Before, ErrorKind::Other);
+            let fault = Fault { at, kind, error, forever: false, and_after: None };
             let (answer, _, disk) = read(Some(fault));
             match answer {
                 Ok(number) if number == work.commits.len() => {}

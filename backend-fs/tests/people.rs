@@ -12,6 +12,7 @@ use std::process::Command;
 
 use backend_fs::{FsOptions, FsStore};
 use futures_lite::future::block_on;
+use prophet_files::manifest::Manifest;
 use prophet_store::{
     Identity, Properties, RecordId, RecordKey, RecordType, Replica, ReplicaStore as _,
     ReplicaStoreExt as _,
@@ -114,21 +115,102 @@ fn what_is_derived_is_made_anew() {
     assert!(audit.is_sound() && audit.records == 60, "{audit:?}");
     assert!(!path.join("index").exists());
     drop(reader);
-    // A writer makes it anew, the records and the manifest when it has written.
+    // A writer makes it anew, the records and the manifest at the latest when it is closed.
     let store = FsStore::open(&path).unwrap();
     assert_eq!(now("index"), index);
     block_on(async {
-        let replica = Replica::open(store).await.unwrap();
-        let audit = replica.store().audit().await.unwrap();
+        let audit = store.audit().await.unwrap();
         assert!(audit.is_sound() && audit.records == 60, "{audit:?}");
-        replica.create("note", properties("new")).await.unwrap();
-        replica.close().await.unwrap();
+        store.close().await.unwrap();
     });
-    let again = fs::read(path.join("records/bug.jsonl")).unwrap();
-    let after_first =
-        |text: &[u8]| text.splitn(2, |byte| *byte == b'\n').nth(1).map(<[u8]>::to_vec);
-    assert_eq!(after_first(&again), after_first(&records));
-    assert_ne!(fs::read(path.join("manifest.json")).unwrap(), manifest);
+    assert_eq!(fs::read(path.join("records/bug.jsonl")).unwrap(), records);
+    assert_eq!(fs::read(path.join("manifest.json")).unwrap(), manifest);
+}
+
+/// Only what is not of the last commit is written.
+#[test]
+fn records_are_written_where_they_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    some_replica(&path);
+    let file = |name: &str| path.join("records").join(name);
+    let edit = |record_type: &str| {
+        block_on(async {
+            let store = FsOptions::new().open(&path).unwrap();
+            let replica = Replica::open(store).await.unwrap();
+            replica.create(record_type, properties("new")).await.unwrap();
+            replica.close().await.unwrap();
+        });
+    };
+    edit("note");
+    assert_eq!(lines(&file("note.jsonl")).len(), 2);
+    // It says who wrote it last.
+    let mark = "a mark\n";
+    fs::write(file("note.jsonl"), mark).unwrap();
+    edit("bug");
+    assert_eq!(lines(&file("bug.jsonl")).len(), 1 + 52);
+    assert_eq!(lines(&file("note.jsonl")).len(), 2, "the open segment has records of both");
+    // In a segment of its own, what has not changed stays.
+    let one_each = FsOptions::new().segment_bytes(1);
+    let write = |record_type: &str| {
+        block_on(async {
+            let replica = Replica::open(one_each.open(&path).unwrap()).await.unwrap();
+            replica.create(record_type, properties("newer")).await.unwrap();
+            replica.close().await.unwrap();
+        });
+    };
+    write("bug");
+    fs::write(file("note.jsonl"), mark).unwrap();
+    block_on(async { FsStore::open(&path).unwrap().close().await.unwrap() });
+    assert_eq!(fs::read_to_string(file("note.jsonl")).unwrap(), mark, "nothing changed");
+    edit("bug");
+    assert_eq!(fs::read_to_string(file("note.jsonl")).unwrap(), mark, "no note changed");
+    // A file of a type that is not there, and the files of another log.
+    fs::write(file("ghost.jsonl"), mark).unwrap();
+    fs::remove_file(file("note.jsonl")).unwrap();
+    block_on(async { FsStore::open(&path).unwrap().close().await.unwrap() });
+    assert_eq!(lines(&file("note.jsonl")).len(), 2);
+    assert!(!file("ghost.jsonl").exists());
+    let written = fs::read_to_string(file(".written.json")).unwrap();
+    let mut other: Value = serde_json::from_str(&written).unwrap();
+    other["commit"] = Value::from("018f2d6e-7b1c-7000-8000-000000000001");
+    fs::write(file(".written.json"), other.to_string()).unwrap();
+    fs::write(file("note.jsonl"), mark).unwrap();
+    block_on(async { FsStore::open(&path).unwrap().close().await.unwrap() });
+    assert_eq!(lines(&file("note.jsonl")).len(), 2);
+}
+
+#[allow(clippy::disallowed_methods, reason = "it is the clock that tells")]
+fn within_seconds(mut holds: impl FnMut() -> bool) -> bool {
+    let began = std::time::Instant::now();
+    while !holds() {
+        if began.elapsed().as_secs() > 20 {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    true
+}
+
+/// Who was killed told nobody of the last commits; who comes next does, without a commit.
+#[test]
+fn the_manifest_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    some_replica(&path);
+    let manifest = path.join("manifest.json");
+    let old = fs::read(&manifest).unwrap();
+    let head = block_on(async {
+        let replica = Replica::open(FsStore::open(&path).unwrap()).await.unwrap();
+        replica.create("note", properties("new")).await.unwrap();
+        replica.store().head().await.unwrap()
+    });
+    fs::write(&manifest, &old).unwrap();
+    let store = FsStore::open(&path).unwrap();
+    let told = || Manifest::decode(&fs::read(&manifest).unwrap()).unwrap().head;
+    assert_ne!(told(), head);
+    assert!(within_seconds(|| told() == head), "while it is open");
+    drop(store);
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! One format: a published tree is opened as a directory, and a directory is pulled from as a tree.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::path::Path;
 
 use backend_fs::{FsOptions, FsStore};
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
+use prophet_files::manifest::Manifest;
 use prophet_files::{DirectoryFetch, DirectoryTree, PublishOptions, PublishedSource, publish};
 use prophet_store::{
     Identity, LogScan, MemoryStore, MetadataScan, Properties, PullOptions, RecordKey, RecordScan,
@@ -195,5 +200,93 @@ fn a_log_cut_off_while_it_is_open_is_not_written_to() {
         let refused = replica.create("bug", properties("three")).await.unwrap_err().to_string();
         assert!(refused.contains("shorter than it was"), "{refused}");
         assert_eq!(std::fs::metadata(&log).unwrap().len(), short, "nothing is written to it");
+    });
+}
+
+/// A copy that another program made of what a web server shows: no identity, no lock, and the open
+/// segment as long as it was when that program came to it.
+#[test]
+fn a_copy_of_what_is_served_is_opened_for_reading() {
+    block_on(async {
+        for segment_bytes in [1, 1 << 20] {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, copy) = (directory.path().join("replica"), directory.path().join("copy"));
+            let options = FsOptions::new().segment_bytes(segment_bytes);
+            let store = options.create(&path, Identity::new_database().unwrap()).unwrap();
+            let replica = Replica::open(store).await.unwrap();
+            for number in 0..20 {
+                replica.create("bug", properties(&format!("bug {number}"))).await.unwrap();
+            }
+            replica.close().await.unwrap();
+            let manifest = std::fs::read(path.join("manifest.json")).unwrap();
+            let replica = Replica::open(options.open(&path).unwrap()).await.unwrap();
+            replica.create("bug", properties("written while it was copied")).await.unwrap();
+            replica.close().await.unwrap();
+            std::fs::create_dir_all(copy.join("log")).unwrap();
+            std::fs::write(copy.join("manifest.json"), &manifest).unwrap();
+            for file in std::fs::read_dir(path.join("log")).unwrap() {
+                let file = file.unwrap();
+                std::fs::copy(file.path(), copy.join("log").join(file.file_name())).unwrap();
+            }
+            let opened = FsOptions::new().read_only(true).open(&copy).unwrap();
+            let audit = opened.audit().await.unwrap();
+            assert!(audit.is_sound() && audit.entries == 20, "{audit:?}");
+            assert!(opened.verify().await.unwrap().is_sound());
+            // One that came to the log before the manifest says so.
+            let log = copy.join("log/00000001.jsonl");
+            let Ok(text) = std::fs::read(&log) else { continue };
+            let short = text.len() * 2 / 3;
+            std::fs::write(&log, &text[..short]).unwrap();
+            let torn = FsOptions::new().read_only(true).open(&copy).unwrap_err().to_string();
+            assert!(torn.contains("shorter than it should be"), "{torn}");
+        }
+    });
+}
+
+#[test]
+fn a_manifest_leads_nowhere_else() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("tree");
+        let (ada, _) = disagreeing().await;
+        publish(&ada, &DirectoryTree::new(&tree), PublishOptions::new()).await.unwrap();
+        let manifest = std::fs::read(tree.join("manifest.json")).unwrap();
+        let mut manifest = Manifest::decode(&manifest).unwrap();
+        for name in ["../log/00000001.jsonl", "/etc/passwd", "log/../../x", ""] {
+            name.clone_into(&mut manifest.segments[0].name);
+            std::fs::write(tree.join("manifest.json"), manifest.encode()).unwrap();
+            let opened = FsOptions::new().read_only(true).open(&tree).unwrap_err().to_string();
+            assert!(opened.contains("no name of a file in a tree"), "{opened}");
+        }
+    });
+}
+
+/// As a backup is restored, or another copy synchronised into its place.
+#[test]
+fn what_was_replaced_while_it_was_open_is_not_written_to() {
+    block_on(async {
+        for replaced in ["log/00000001.jsonl", "lock", "log", ""] {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, backup) =
+                (directory.path().join("replica"), directory.path().join("backup"));
+            let store = FsStore::create(&path, Identity::new_database().unwrap()).unwrap();
+            let replica = Replica::open(store).await.unwrap();
+            replica.create("bug", properties("one")).await.unwrap();
+            let copied =
+                std::process::Command::new("cp").arg("-r").arg(&path).arg(&backup).status();
+            assert!(copied.unwrap().success());
+            replica.create("bug", properties("two")).await.unwrap();
+            let (old, new) = (path.join(replaced), backup.join(replaced));
+            if old.is_dir() {
+                std::fs::rename(&old, directory.path().join("gone")).unwrap();
+            }
+            std::fs::rename(&new, &old).unwrap();
+            let refused = replica.create("bug", properties("three")).await.unwrap_err().to_string();
+            assert!(refused.contains("replaced while it was open"), "{replaced:?}: {refused}");
+            drop(replica);
+            let audit = FsStore::open(&path).unwrap().audit().await.unwrap();
+            let left = if replaced == "lock" { 2 } else { 1 };
+            assert!(audit.is_sound() && audit.entries == left, "{replaced:?}: {audit:?}");
+        }
     });
 }

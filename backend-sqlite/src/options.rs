@@ -11,8 +11,7 @@ use crate::connection::{Mode, Pool, Target};
 use crate::error::{file, sql, translate};
 use crate::schema::FORMAT;
 use crate::store::SqliteStore;
-use crate::writer::Writer;
-use crate::{create, head, identity, probe};
+use crate::{create, head, identity, probe, writer};
 
 /// How to create or open a [`SqliteStore`].
 ///
@@ -130,7 +129,7 @@ impl SqliteOptions {
         let conn = self.connect_writer(&target)?;
         let (identity, _) = check(&conn, &target.place)?;
         let facts = facts(&target, identity, Access::ReadWrite);
-        let writer = Writer::start(conn, &target, identity.database)?;
+        let writer = writer::start(conn, &target, identity.database)?;
         Ok(SqliteStore::new(facts, Pool::new(target), Some(writer)))
     }
 

@@ -9,6 +9,7 @@ use prophet_store::{
     RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
     Verification,
 };
+use prophet_writer::Writer;
 use rusqlite::Connection;
 
 use crate::connection::Pool;
@@ -17,7 +18,6 @@ use crate::options::SqliteOptions;
 use crate::records::Types;
 use crate::rows::Batch;
 use crate::verify;
-use crate::writer::Writer;
 use crate::{head, metadata, records, resolutions};
 
 /// A [`ReplicaStore`] in one SQLite file, which any number of handles in any number of programs
@@ -31,7 +31,7 @@ pub struct SqliteStore {
     facts: Facts,
     // Before the writer, so that its connections are closed first when the handle is dropped.
     readers: Pool,
-    writer: Option<Writer>,
+    writer: Option<Writer<Batch>>,
     types: Types,
 }
 
@@ -52,7 +52,7 @@ impl SqliteStore {
         SqliteOptions::new().open(path)
     }
 
-    pub(crate) fn new(facts: Facts, readers: Pool, writer: Option<Writer>) -> Self {
+    pub(crate) fn new(facts: Facts, readers: Pool, writer: Option<Writer<Batch>>) -> Self {
         Self { facts, readers, writer, types: Types::default() }
     }
 
@@ -147,7 +147,7 @@ impl ReplicaStore for SqliteStore {
             return Err(StoreError::closed(&self.facts.place));
         }
         match &self.writer {
-            Some(writer) => writer.commit(Batch::encode(commit)?).await,
+            Some(writer) => writer.commit(commit.id(), Batch::encode(commit)?).await,
             None => Err(StoreError::read_only(&self.facts.place)),
         }
     }

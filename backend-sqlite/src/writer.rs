@@ -4,101 +4,26 @@
 //! the futures that wait for it can be dropped without leaving half a commit behind.
 
 use std::fs;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 
-use futures_channel::oneshot;
 use prophet_store::{DatabaseId, Head, StoreError};
+use prophet_writer::{Queue, Writer};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::apply::{self, Known, Verdict};
 use crate::connection::Target;
-use crate::error::{file, sql, translate};
+use crate::error::{sql, translate};
 use crate::head;
 use crate::probe::beside;
 use crate::rows::Batch;
 
-struct Job {
-    batch: Batch,
-    reply: oneshot::Sender<Result<Head, StoreError>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Writer {
-    place: String,
-    running: Mutex<Option<Running>>,
-}
-
-#[derive(Debug)]
-struct Running {
-    jobs: Sender<Job>,
-    /// Answers when the thread has closed its connection.
-    ended: oneshot::Receiver<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Writer {
-    pub(crate) fn start(
-        conn: Connection,
-        target: &Target,
-        database: DatabaseId,
-    ) -> Result<Self, StoreError> {
-        let (jobs, queue) = mpsc::channel();
-        let (ending, ended) = oneshot::channel();
-        let place = target.place.clone();
-        let known = Known::default();
-        let worker = Worker { conn, target: target.clone(), database, known };
-        let thread = thread::Builder::new()
-            .name("sqlite writer".to_owned())
-            .spawn(move || {
-                worker.run(&queue);
-                let _ = ending.send(());
-            })
-            .map_err(file(&place, "starting the writer's thread"))?;
-        Ok(Self { place, running: Mutex::new(Some(Running { jobs, ended, thread })) })
-    }
-
-    /// Has `batch` applied. Once this is polled, dropping it changes nothing about that.
-    pub(crate) async fn commit(&self, batch: Batch) -> Result<Head, StoreError> {
-        let id = batch.id;
-        let (reply, answer) = oneshot::channel();
-        let job = Job { batch, reply };
-        let sent = match self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(running) => running.jobs.send(job).is_ok(),
-            None => false,
-        };
-        if !sent {
-            return Err(StoreError::closed(&self.place));
-        }
-        match answer.await {
-            Ok(result) => result,
-            // The thread ended in the middle of it.
-            Err(gone) => Err(StoreError::outcome_unknown(id, &self.place, Some(gone.into()))),
-        }
-    }
-
-    fn stop(&self) -> Option<Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Waits until everything queued was done and the connection is closed.
-    pub(crate) async fn close(&self) {
-        if let Some(Running { jobs, ended, thread }) = self.stop() {
-            drop(jobs);
-            let _ = ended.await;
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some(Running { jobs, thread, .. }) = self.stop() {
-            drop(jobs);
-            let _ = thread.join();
-        }
-    }
+/// Starts the thread; its connection is closed when it ends.
+pub(crate) fn start(
+    conn: Connection,
+    target: &Target,
+    database: DatabaseId,
+) -> Result<Writer<Batch>, StoreError> {
+    let worker = Worker { conn, target: target.clone(), database, known: Known::default() };
+    Writer::start("sqlite writer", &*target.place, move |queue| worker.run(queue))
 }
 
 struct Worker {
@@ -109,10 +34,10 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, queue: &Receiver<Job>) {
-        for Job { mut batch, reply } in queue {
-            // Who asked may have gone away.
-            let _ = reply.send(self.commit(&mut batch));
+    fn run(mut self, queue: &Queue<Batch>) {
+        while let Some(mut job) = queue.next() {
+            let answer = self.commit(&mut job.work);
+            job.answer(answer);
         }
     }
 

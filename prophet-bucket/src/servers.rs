@@ -19,7 +19,8 @@ use crate::endpoint::Endpoint;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Program {
-    /// `moto_server`: light, in memory, keeps conditions.
+    /// `moto_server`: light, in memory, keeps conditions in sequence. Of writers that race, once in
+    /// some hundreds of times two win: it looks first and writes then.
     Moto,
     /// `weed`, which is SeaweedFS: on disk, made for real use, keeps conditions, lists folder by
     /// folder, and for a while also folders that are empty.

@@ -176,3 +176,67 @@ fn whoever_is_not_polled_holds_nobody_up() {
         assert!(matches!(left.await, Err(Error::NotFound { .. })));
     });
 }
+
+/// Puts a token under the next free number. Whoever is careful looks at what is there after every
+/// error; the other believes that what exists is somebody else's.
+async fn commit(store: &BucketStore, token: &str, careful: bool) {
+    let mut number = 1;
+    loop {
+        let key = format!("log/{number:03}");
+        let error = match create(store, &key, token.to_owned()).await {
+            Ok(_) => return,
+            Err(error) => error,
+        };
+        if !careful {
+            number += i32::from(matches!(error, Error::AlreadyExists { .. }));
+            continue;
+        }
+        let path = Path::parse(&key).unwrap();
+        let there = loop {
+            match store.get(&path).await {
+                Ok(got) => match got.bytes().await {
+                    Ok(bytes) => break Some(bytes),
+                    Err(_) => continue,
+                },
+                Err(Error::NotFound { .. }) => break None,
+                Err(_) => continue,
+            }
+        };
+        match there {
+            Some(bytes) if bytes == token => return,
+            Some(_) => number += 1,
+            // It may still land: nothing else is tried before this number is taken.
+            None => {}
+        }
+    }
+}
+
+#[test]
+fn a_writer_that_believes_what_it_hears_commits_twice_and_leaves_gaps() {
+    let wrong = |seed, careful| {
+        let bucket = Bucket::new(seed);
+        bucket.plan(Plan::rough(0.03));
+        let stores: Vec<_> = (0..4).map(|_| bucket.store()).collect();
+        let writers = stores.iter().enumerate().map(|(writer, store)| async move {
+            for number in 0..5 {
+                commit(store, &format!("{writer}-{number}"), careful).await;
+            }
+        });
+        together(writers.collect());
+        bucket.land();
+        let log = bucket.contents();
+        // A 409, after which nothing is there, leaves a gap.
+        let gaps = !log
+            .keys()
+            .eq(&(1..=log.len()).map(|number| format!("log/{number:03}")).collect::<Vec<_>>());
+        let tokens: std::collections::BTreeSet<_> = log.values().collect();
+        (log.len() != tokens.len(), gaps, tokens.len())
+    };
+    let believing: Vec<_> = (0..200).map(|seed| wrong(seed, false)).collect();
+    let twice = believing.iter().filter(|it| it.0).count();
+    let gaps = believing.iter().filter(|it| it.1).count();
+    assert!(twice > 150 && gaps > 0, "{twice} and {gaps} of 200");
+    for seed in 0..200 {
+        assert_eq!(wrong(seed, true), (false, false, 20), "seed {seed}");
+    }
+}

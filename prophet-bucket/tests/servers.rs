@@ -106,36 +106,48 @@ async fn races(at: &Endpoint, program: Program, rounds: usize, writers: usize) -
     bad
 }
 
-fn check(program: Program, keeps_conditions: bool, rounds: usize, writers: usize) {
+enum Conditions {
+    Kept,
+    /// And nearly always in races.
+    KeptInSequence,
+    Ignored,
+}
+
+fn check(program: Program, conditions: Conditions, rounds: usize, writers: usize) {
+    let rounds = std::env::var("PROPHET_ROUNDS").map_or(rounds, |it| it.parse().unwrap());
     let server = RealServer::start(program).unwrap_or_else(|error| panic!("{error}"));
     let at = server.endpoint();
     run(async {
         let found = in_sequence(&client(at)).await;
-        assert_eq!(found, (keeps_conditions, keeps_conditions), "{}", server.log());
+        let kept = !matches!(conditions, Conditions::Ignored);
+        assert_eq!(found, (kept, kept), "{}", server.log());
         reading(&client(at), program).await;
         let bad = races(at, program, rounds, writers).await;
         println!("{program:?}: {bad} of {rounds} rounds had several winners");
-        match keeps_conditions {
-            true => assert_eq!(bad, 0, "rounds with several winners, of {rounds}"),
-            false => assert!(bad > rounds / 2, "{bad} of {rounds} rounds"),
-        }
+        let allowed = match conditions {
+            Conditions::Kept => 0..=0,
+            Conditions::KeptInSequence => 0..=rounds / 10,
+            Conditions::Ignored => rounds / 2..=rounds,
+        };
+        assert!(allowed.contains(&bad), "{bad} of {rounds} rounds had several winners");
     });
 }
 
 #[test]
-fn moto_keeps_conditions() {
-    check(Program::Moto, true, 100, 8);
+fn moto_keeps_conditions_in_sequence() {
+    // It looks and then writes, on several threads, without a lock: one round in some hundreds is bad.
+    check(Program::Moto, Conditions::KeptInSequence, 100, 8);
 }
 
 #[test]
 fn seaweedfs_keeps_conditions() {
     // More writers make it slow: 16 take five seconds a round.
-    check(Program::SeaweedFs, true, 100, 2);
+    check(Program::SeaweedFs, Conditions::Kept, 100, 2);
 }
 
 #[test]
 fn rclone_does_not_look_at_conditions() {
-    check(Program::Rclone, false, 50, 8);
+    check(Program::Rclone, Conditions::Ignored, 50, 8);
 }
 
 #[test]

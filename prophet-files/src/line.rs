@@ -176,22 +176,39 @@ impl LineWriter {
 
     /// Appends a line to `out`. Whether it begins a frame.
     pub fn write(&mut self, line: &Line, out: &mut Vec<u8>) -> bool {
-        if let Line::Start(_) = line {
+        match line {
+            Line::Start(start) => {
+                self.frame = Frame::new();
+                self.line(out, |out| json::put_start(out, start))
+            }
+            Line::Entry(entry) => self.write_entry(entry, out),
+            Line::Commit(end) => self.write_commit(end, out),
+            Line::Sealed(head) => self.line(out, |out| json::put_sealed(out, *head)),
+        }
+    }
+
+    /// Appends the line of a log entry, as [`write`](Self::write) does.
+    pub fn write_entry(&mut self, entry: &LogEntry, out: &mut Vec<u8>) -> bool {
+        let header = entry.changeset.header();
+        if self.frame.is_full() {
             self.frame = Frame::new();
         }
+        let derived = self.frame.previous(header.origin, header.sequence);
+        let database = self.database;
+        let begins = self.line(out, |out| json::put_entry(out, entry, database, derived));
+        self.frame.note(entry);
+        begins
+    }
+
+    /// Appends the line of the end of a commit, as [`write`](Self::write) does.
+    pub fn write_commit(&mut self, end: &CommitEnd, out: &mut Vec<u8>) -> bool {
+        self.line(out, |out| json::put_commit(out, end))
+    }
+
+    fn line(&mut self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> bool {
         let begins = self.frame.begin();
         let from = out.len();
-        match line {
-            Line::Start(start) => json::put_start(out, start),
-            Line::Entry(entry) => {
-                let header = entry.changeset.header();
-                let derived = self.frame.previous(header.origin, header.sequence);
-                json::put_entry(out, entry, self.database, derived);
-                self.frame.note(entry);
-            }
-            Line::Commit(end) => json::put_commit(out, end),
-            Line::Sealed(head) => json::put_sealed(out, *head),
-        }
+        put(out);
         seal(out, from);
         self.frame.bytes += (out.len() - from) as u64;
         begins

@@ -7,6 +7,7 @@ use prophet_store::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::fetch::check_name;
 use crate::line::{self, BadLine, FORMAT};
 
 /// The name of the manifest in a tree.
@@ -172,7 +173,7 @@ impl Manifest {
     /// Reads the bytes of the file.
     ///
     /// # Errors
-    /// Bytes that are damaged or no manifest, and one of a newer format.
+    /// Bytes that are damaged or no manifest, names that lead out of the tree, and a newer format.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadLine> {
         Self::decode_with(bytes).map(|(manifest, _)| manifest)
     }
@@ -229,6 +230,7 @@ impl Manifest {
             let frames = frames
                 .map(|(offset, held)| Ok(FrameAt { offset: *offset, holds: holds(held)? }))
                 .collect::<Result<_, BadLine>>()?;
+            check_name(&segment.name).map_err(|e| damaged(&e))?;
             segments.push(Segment {
                 name: segment.name.clone(),
                 bytes: segment.bytes,
@@ -237,6 +239,9 @@ impl Manifest {
                 holds: holds(&segment.holds)?,
                 frames,
             });
+        }
+        for name in &written.retired {
+            check_name(name).map_err(|e| damaged(&e))?;
         }
         let head = line::head(written.version, written.position, commit);
         let manifest = Self { identity, head, seen, segments, retired: written.retired };

@@ -7,7 +7,7 @@ use prophet_store::{CommitId, DatabaseId, Digest, Head, Position, Version};
 use zstd::bulk::Compressor;
 use zstd::stream::read::Decoder;
 
-use crate::line::{BadLine, CommitEnd, Line, LineReader, LineWriter, Start};
+use crate::line::{BadLine, CommitEnd, FRAME_BYTES, Line, LineReader, LineWriter, Start};
 use crate::manifest::{FrameAt, Holds, Segment};
 
 /// A segment is sealed with the line that brings it to about this many bytes, uncompressed.
@@ -49,6 +49,21 @@ pub fn published_head(position: Position, last: Digest) -> Head {
     let mut id = [0; 16];
     last.as_bytes().iter().zip(&mut id).for_each(|(from, to)| *to = *from);
     Head { version: Version::new(position.get()), position, commit: CommitId::from_bytes(id) }
+}
+
+/// Unpacks a compressed part of a segment, as far as it is no longer than one can be.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut decoder = Decoder::with_buffer(packed)?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    let mut text = Vec::new();
+    let most = LINE_BYTES + FRAME_BYTES;
+    match decoder.take(most + 1).read_to_end(&mut text)? as u64 > most {
+        true => Err(std::io::Error::other(format!("it unpacks to more than {most} bytes"))),
+        false => Ok(text),
+    }
 }
 
 /// Writes one sealed segment, in memory.

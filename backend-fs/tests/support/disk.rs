@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use backend_fs::{Disk, DiskFile};
+use backend_fs::{Disk, DiskFile, FileId};
 use prophet_store::Commit;
 
 use super::Random;
@@ -54,8 +54,15 @@ impl Inode {
     }
 
     fn sync(&mut self) {
-        self.durable.clone_from(&self.now);
-        self.pending.clear();
+        for op in self.pending.drain(..) {
+            op.apply(&mut self.durable, usize::MAX);
+        }
+    }
+
+    /// What was written cannot be put on the disk, and the system forgets that it should: it is
+    /// read until the power is lost, and no later sync has it.
+    fn drop_written(&mut self) {
+        self.pending.retain(|op| matches!(op, DataOp::Truncate(_)));
     }
 
     /// What there may be of it after the power was lost.
@@ -296,6 +303,8 @@ pub(crate) enum Kind {
     After,
     /// A part of it happens.
     Half,
+    /// Of a sync: what was written is not made durable by any later one either.
+    Dropped,
 }
 
 /// An operation that fails.
@@ -307,6 +316,14 @@ pub(crate) struct Fault {
     pub(crate) error: ErrorKind,
     /// Everything after it fails too.
     pub(crate) forever: bool,
+    /// One more that fails in the same way, so many operations later.
+    pub(crate) and_after: Option<u64>,
+}
+
+impl Fault {
+    fn hits(&self, step: u64) -> bool {
+        step == self.at || self.and_after.is_some_and(|after| step == self.at + after)
+    }
 }
 
 /// What was on the disk before an operation that changed something.
@@ -354,6 +371,13 @@ impl SimulatedDisk {
         let disk = Self::default();
         disk.machine().image = image;
         disk
+    }
+
+    /// Changes a byte of a file where it is.
+    pub(crate) fn flip(&self, name: &str, offset: usize) {
+        let mut machine = self.machine();
+        let Ok(Entry::File(file)) = machine.image.find(name) else { panic!("{name} is no file") };
+        machine.image.file(file).now[offset] ^= 0x10;
     }
 
     /// Keeps what was there before each operation.
@@ -427,7 +451,7 @@ impl SimulatedDisk {
         &self,
         changes: bool,
         what: impl FnOnce() -> String,
-        half: impl FnOnce(&mut Machine),
+        part: impl FnOnce(&mut Machine, Kind),
         act: impl FnOnce(&mut Machine) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut machine = self.machine();
@@ -450,7 +474,7 @@ impl SimulatedDisk {
             let image = machine.image.clone();
             machine.moments.push(Moment { step, noted, image, op: what.clone() });
         }
-        match machine.fault.filter(|fault| fault.at == machine.steps) {
+        match machine.fault.filter(|fault| fault.hits(machine.steps)) {
             None => act(&mut machine),
             Some(fault) => {
                 machine.fired = Some(what);
@@ -458,8 +482,8 @@ impl SimulatedDisk {
                 let done = match fault.kind {
                     Kind::Before => None,
                     Kind::After => Some(act(&mut machine)),
-                    Kind::Half => {
-                        half(&mut machine);
+                    kind @ (Kind::Half | Kind::Dropped) => {
+                        part(&mut machine, kind);
                         None
                     }
                 };
@@ -483,7 +507,7 @@ impl Disk for SimulatedDisk {
         self.op(
             true,
             || "make_root".into(),
-            |_| (),
+            |_, _| (),
             |machine| {
                 machine.image.directories.entry(String::new()).or_default();
                 Ok(())
@@ -495,7 +519,7 @@ impl Disk for SimulatedDisk {
         self.op(
             true,
             || format!("make_directory {name}"),
-            |_| (),
+            |_, _| (),
             |machine| {
                 let root = machine.image.names("")?;
                 if !root.now.contains_key(name) {
@@ -511,7 +535,7 @@ impl Disk for SimulatedDisk {
         self.op(
             false,
             || format!("list {directory}"),
-            |_| (),
+            |_, _| (),
             |machine| Ok(machine.image.names(directory)?.now.keys().cloned().collect()),
         )
     }
@@ -520,7 +544,7 @@ impl Disk for SimulatedDisk {
         self.op(
             false,
             || format!("open {name}"),
-            |_| (),
+            |_, _| (),
             |machine| match machine.image.find(name)? {
                 Entry::File(file) => Ok(self.handle(machine, file, name)),
                 Entry::Directory => Err(ErrorKind::IsADirectory.into()),
@@ -532,7 +556,7 @@ impl Disk for SimulatedDisk {
         self.op(
             true,
             || format!("create {name}"),
-            |_| (),
+            |_, _| (),
             |machine| {
                 let (directory, file) = split(name);
                 let number = machine.image.files.len();
@@ -558,7 +582,7 @@ impl Disk for SimulatedDisk {
         self.op(
             true,
             || format!("rename {from} {to}"),
-            |_| (),
+            |_, _| (),
             |machine| {
                 machine.image.find(from)?;
                 let ((directory, from), (other, to)) = (split(from), split(to));
@@ -574,7 +598,7 @@ impl Disk for SimulatedDisk {
         self.op(
             true,
             || format!("remove {name}"),
-            |_| (),
+            |_, _| (),
             |machine| {
                 machine.image.find(name)?;
                 let (directory, file) = split(name);
@@ -585,7 +609,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync_names(&self, directory: &str) -> io::Result<()> {
-        let half = |machine: &mut Machine| {
+        let part = |machine: &mut Machine, _| {
             if let Ok(names) = machine.image.names(directory) {
                 let done: Vec<_> = names.pending.drain(..names.pending.len() / 2).collect();
                 done.iter().for_each(|op| op.apply(&mut names.durable));
@@ -594,7 +618,7 @@ impl Disk for SimulatedDisk {
         self.op(
             true,
             || format!("sync_names {directory:?}"),
-            half,
+            part,
             |machine| {
                 let names = machine.image.names(directory)?;
                 names.durable.clone_from(&names.now);
@@ -602,6 +626,24 @@ impl Disk for SimulatedDisk {
                 Ok(())
             },
         )
+    }
+
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.op(
+            false,
+            || format!("id_of {name}"),
+            |_, _| (),
+            |machine| match machine.image.find(name)? {
+                Entry::File(file) => Ok(Self::file_id(file)),
+                Entry::Directory => Err(ErrorKind::IsADirectory.into()),
+            },
+        )
+    }
+}
+
+impl SimulatedDisk {
+    fn file_id(file: usize) -> Option<FileId> {
+        Some(FileId { device: 1, number: file as u64 })
     }
 }
 
@@ -634,8 +676,30 @@ impl DiskFile for SimulatedFile {
         self.disk.op(
             false,
             || format!("len {}", self.name),
-            |_| (),
+            |_, _| (),
             |machine| Ok(machine.image.files[self.file].now.len() as u64),
+        )
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.disk.op(
+            false,
+            || format!("id {}", self.name),
+            |_, _| (),
+            |_| Ok(SimulatedDisk::file_id(self.file)),
+        )
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        self.disk.op(
+            false,
+            || format!("is_named {}", self.name),
+            |_, _| (),
+            |machine| {
+                let ours = Entry::File(self.file);
+                let mut directories = machine.image.directories.values();
+                Ok(directories.any(|names| names.now.values().any(|entry| *entry == ours)))
+            },
         )
     }
 
@@ -643,7 +707,7 @@ impl DiskFile for SimulatedFile {
         self.disk.op(
             false,
             || format!("read_at {}", self.name),
-            |_| (),
+            |_, _| (),
             |machine| {
                 let bytes = &machine.image.files[self.file].now;
                 let from = usize::try_from(offset).unwrap();
@@ -661,14 +725,14 @@ impl DiskFile for SimulatedFile {
             let ours = |id: &String| bytes.windows(id.len()).any(|found| found == id.as_bytes());
             machine.written |= machine.outstanding.as_ref().is_some_and(ours);
         }
-        let half = |machine: &mut Machine| {
+        let part = |machine: &mut Machine, _| {
             let written = bytes[..bytes.len() / 2].to_vec();
             machine.image.file(self.file).apply(DataOp::Write(offset, written));
         };
         self.disk.op(
             true,
             || format!("write_at {} {offset}", self.name),
-            half,
+            part,
             |machine| {
                 machine.image.file(self.file).apply(DataOp::Write(offset, bytes.to_vec()));
                 Ok(())
@@ -681,7 +745,7 @@ impl DiskFile for SimulatedFile {
         self.disk.op(
             true,
             || format!("truncate {} {len}", self.name),
-            |_| (),
+            |_, _| (),
             |machine| {
                 machine.image.file(self.file).apply(DataOp::Truncate(len));
                 Ok(())
@@ -690,8 +754,11 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let half = |machine: &mut Machine| {
+        let part = |machine: &mut Machine, kind| {
             let file = machine.image.file(self.file);
+            if kind == Kind::Dropped {
+                return file.drop_written();
+            }
             let done: Vec<_> = file.pending.drain(..file.pending.len().div_ceil(2)).collect();
             for op in done {
                 op.apply(&mut file.durable, usize::MAX);
@@ -700,7 +767,7 @@ impl DiskFile for SimulatedFile {
         self.disk.op(
             true,
             || format!("sync {}", self.name),
-            half,
+            part,
             |machine| {
                 machine.image.file(self.file).sync();
                 Ok(())
@@ -709,7 +776,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn lock(&self) -> io::Result<()> {
-        self.disk.op(false, || format!("lock {}", self.name), |_| (), |_| Ok(()))?;
+        self.disk.op(false, || format!("lock {}", self.name), |_, _| (), |_| Ok(()))?;
         let mut machine = self.disk.machine();
         while machine.locks.get(&self.file).is_some_and(|holder| *holder != self.handle) {
             let waited = self.disk.0.changed.wait_timeout(machine, Duration::from_secs(30));
@@ -725,7 +792,7 @@ impl DiskFile for SimulatedFile {
         let unlocked = self.disk.op(
             false,
             || format!("unlock {}", self.name),
-            |_| (),
+            |_, _| (),
             |machine| {
                 self.release(machine);
                 Ok(())

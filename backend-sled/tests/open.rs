@@ -1,0 +1,105 @@
+//! Opening: who has it, what is not a replica, and what is newer.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use backend_sled::SledStore;
+use futures_lite::future::block_on;
+use prophet_store::{Identity, ReplicaStore as _, StoreError};
+
+fn identity() -> Identity {
+    Identity::new_database().unwrap()
+}
+
+#[test]
+fn a_second_handle_is_told_who_is_in_the_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    let store = SledStore::create(&path, identity()).unwrap();
+    let error = SledStore::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    block_on(store.close()).unwrap();
+    // The closed handle is still there.
+    drop(SledStore::open(&path).unwrap());
+    drop(store);
+}
+
+#[test]
+fn it_opens_right_behind_a_drop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    let mut store = SledStore::create(&path, identity()).unwrap();
+    for number in 0..100 {
+        if number % 2 == 0 {
+            block_on(store.close()).unwrap();
+        }
+        drop(store);
+        store = SledStore::open(&path).unwrap();
+    }
+}
+
+#[test]
+fn somebody_else_has_the_files_of_sled_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    drop(SledStore::create(&path, identity()).unwrap());
+    // As a program does that opens them with sled itself, for longer than a handle takes to go.
+    let db = fs::File::options().write(true).open(path.join("sled/db")).unwrap();
+    db.lock().unwrap();
+    let error = SledStore::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+    drop(db);
+    drop(SledStore::open(&path).unwrap());
+}
+
+fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| (path.display().to_string(), fs::read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn what_is_newer_or_no_replica_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    drop(SledStore::create(&path, identity()).unwrap());
+    let mut newer = fs::read(path.join("replica")).unwrap();
+    newer[8] = 2;
+    let body = newer.len() - 4;
+    let checksum = crc32fast::hash(&newer[..body]);
+    newer[body..].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(path.join("replica"), newer).unwrap();
+    let before = files(&path.join("sled"));
+    let error = SledStore::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::NewerFormat { found: 2, .. }), "{error:?}");
+    fs::write(path.join("replica"), "something else").unwrap();
+    let error = SledStore::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::NotAReplica { .. }), "{error:?}");
+    assert_eq!(files(&path.join("sled")), before);
+
+    let other = directory.path().join("other");
+    fs::create_dir(&other).unwrap();
+    assert!(matches!(SledStore::open(&other), Err(StoreError::NotFound { .. })));
+    fs::write(other.join("notes.txt"), "mine").unwrap();
+    assert!(matches!(SledStore::open(&other), Err(StoreError::NotAReplica { .. })));
+    let error = SledStore::create(&other, identity()).unwrap_err();
+    assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+    let error = SledStore::open(other.join("notes.txt")).unwrap_err();
+    assert!(matches!(error, StoreError::NotAReplica { .. }), "{error:?}");
+    let error = SledStore::create(other.join("notes.txt"), identity()).unwrap_err();
+    assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+    assert_eq!(files(&other).len(), 1);
+}
