@@ -270,6 +270,46 @@ mod tests {
             .unwrap()
     }
 
+    /// The bytes that `docs/format.md` describes. They never change.
+    #[test]
+    fn the_bytes_are_those_of_the_format() {
+        let key = MetadataKey::new("k").unwrap();
+        let gone = MetadataKey::new("l").unwrap();
+        let commit = Commit::new(CommitId::from_bytes([5; 16]), commit(0).base())
+            .with_metadata(key, Some(vec![0xEE]))
+            .and_then(|commit| commit.with_metadata(gone, None))
+            .unwrap();
+        let object = encode(identity(), &commit).unwrap();
+        let hex: String = object.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = [
+            "ab50",             // magic
+            "01",               // version
+            "63",               // a commit
+            "00",               // not compressed
+            "7100000000000000", // 113 bytes
+            "dbdbdbdbdbdbdbdbdbdbdbdbdbdbdbdb",
+            "07070707070707070707070707070707",
+            "2900000000000000",
+            "5a00000000000000",
+            "04040404040404040404040404040404",
+            "05050505050505050505050505050505",
+            "00000000", // entries
+            "00000000", // records
+            "00000000", // resolutions
+            "02000000", // metadata
+            "010000006b",
+            "01",
+            "01000000ee",
+            "010000006c",
+            "00",
+        ]
+        .concat();
+        assert_eq!(hex.get(..expected.len()), Some(expected.as_str()));
+        assert_eq!(hex.len(), expected.len() + 8);
+        let checksum = crc32fast::hash(object.get(..object.len() - 4).unwrap());
+        assert!(hex.ends_with(&checksum.to_le_bytes().map(|byte| format!("{byte:02x}")).concat()));
+    }
+
     #[test]
     fn what_is_written_is_read_small_and_large() {
         for len in [0, 10, 100_000] {

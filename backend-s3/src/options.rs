@@ -24,7 +24,7 @@ use crate::shared::{Opening, Pace};
 use crate::store::{Parts, S3Store};
 
 /// Something is derived about once in so many commits.
-const CHECKPOINT_COMMITS: usize = 64;
+pub(crate) const CHECKPOINT_COMMITS: usize = 64;
 /// Or in so many bytes.
 const CHECKPOINT_BYTES: usize = 8 << 20;
 /// Blocks of tables are kept at hand up to so many bytes, and half as much of the log.

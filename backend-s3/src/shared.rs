@@ -15,6 +15,7 @@ use crate::identity::Declared;
 use crate::index::Trouble;
 use crate::layout::{COMMITS, to_commit};
 use crate::log::{ChunkCache, Log};
+use crate::options::CHECKPOINT_COMMITS;
 use crate::root::{FoundRoot, Root};
 use crate::state::State;
 use crate::view::View;
@@ -280,7 +281,8 @@ impl Shared {
 
     /// As [`checkpoint`](Self::checkpoint), unless somebody else has made one meanwhile.
     pub(crate) async fn checkpoint_if_due(&self) -> Result<bool, StoreError> {
-        if self.state().tail.len() > self.pace.commits {
+        // Whoever made a commit with a round number right after the last checkpoint need not look.
+        if self.state().tail.len() != self.pace.commits {
             self.sync_root().await?;
             if !self.is_due(&self.state()) {
                 return Ok(false);
@@ -299,7 +301,8 @@ impl Shared {
             return Ok(false);
         }
         let mut root = derive(&self.bucket, &self.trouble, &state).await?;
-        let grace = (self.pace.commits as u64).max(1).saturating_mul(GRACE);
+        let pace = if self.pace.commits == 0 { CHECKPOINT_COMMITS } else { self.pace.commits };
+        let grace = (pace as u64).saturating_mul(GRACE);
         let (kept, removed) = root.retired.drain(..).partition::<Vec<_>, _>(|retired| {
             retired.at.get().saturating_add(grace) > state.head.version.get()
         });
