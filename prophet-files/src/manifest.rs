@@ -105,6 +105,8 @@ struct Written {
     segments: Vec<WrittenSegment>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retired: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<serde_json::Value>,
 }
 
 type WrittenHolds = Vec<(usize, u64, u64)>;
@@ -123,6 +125,12 @@ struct WrittenSegment {
 impl Manifest {
     /// The bytes of the file.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_with(None)
+    }
+
+    /// The bytes of the file, with what a store that keeps the tree has to say beside it, as the
+    /// member `index`. Who only reads the tree pays no heed to that.
+    pub fn encode_with(&self, index: Option<serde_json::Value>) -> Vec<u8> {
         let places: BTreeMap<ReplicaId, usize> =
             self.seen.tips().enumerate().map(|(place, (origin, _))| (origin, place)).collect();
         let holds = |holds: &Holds| -> WrittenHolds {
@@ -153,6 +161,7 @@ impl Manifest {
             origins: self.seen.tips().map(|(id, known)| (id.to_string(), tips(known))).collect(),
             segments: segments.collect(),
             retired: self.retired.clone(),
+            index,
         };
         // A value of these types always is JSON; it ends with the brace that the tail has too.
         let mut out = serde_json::to_vec(&written).unwrap_or_default();
@@ -166,6 +175,14 @@ impl Manifest {
     /// # Errors
     /// Bytes that are damaged or no manifest, names that lead out of the tree, and a newer format.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadLine> {
+        Self::decode_with(bytes).map(|(manifest, _)| manifest)
+    }
+
+    /// Reads the bytes of the file, and what a store has [put beside](Self::encode_with) the tree.
+    ///
+    /// # Errors
+    /// Those of [`decode`](Self::decode).
+    pub fn decode_with(bytes: &[u8]) -> Result<(Self, Option<serde_json::Value>), BadLine> {
         #[derive(Deserialize)]
         struct Format {
             prophet: String,
@@ -227,6 +244,7 @@ impl Manifest {
             check_name(name).map_err(|e| damaged(&e))?;
         }
         let head = line::head(written.version, written.position, commit);
-        Ok(Self { identity, head, seen, segments, retired: written.retired })
+        let manifest = Self { identity, head, seen, segments, retired: written.retired };
+        Ok((manifest, written.index))
     }
 }

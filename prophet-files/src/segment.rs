@@ -145,6 +145,12 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// How many frames there are by now, the one that is being filled among them: where that is one
+    /// more than before, the line just appended began a frame.
+    pub const fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
     /// How long its lines are by now.
     pub const fn text_bytes(&self) -> u64 {
         self.text_bytes

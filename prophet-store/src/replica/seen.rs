@@ -214,6 +214,8 @@ impl Replica {
 impl ChangesetSource for Replica {
     async fn offer(&self) -> Result<Offer, Error> {
         let facts = self.inner.store.facts();
+        // A store on another machine may answer reads from what it knew when it last was asked this.
+        self.inner.store.head().await?;
         let seen = seen(&*self.inner.store).await?;
         Ok(Offer {
             database: facts.identity.database,

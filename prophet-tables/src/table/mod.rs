@@ -57,10 +57,24 @@ impl<R: ReadAt> Table<R> {
     /// # Errors
     /// If it cannot be read, is damaged, or was written in a newer version of the format.
     pub async fn open(reader: R, len: u64, place: String) -> Result<Self, TableError> {
-        static IDS: AtomicU64 = AtomicU64::new(0);
-        let id = IDS.fetch_add(1, Ordering::Relaxed);
         let (footer, index, filter) = read_ends(&reader, len, &place).await?;
-        Ok(Self { reader, id, len, place, footer, index, filter })
+        Ok(Self { reader, id: new_id(), len, place, footer, index, filter })
+    }
+
+    /// Opens the table of `len` bytes that `reader` reads, without reading: `ends` are its last bytes,
+    /// kept elsewhere, as many as [`Summary::ends`] says.
+    ///
+    /// # Errors
+    /// If they are damaged, too few, or were written in a newer version of the format.
+    pub fn with_ends(reader: R, len: u64, ends: &[u8], place: String) -> Result<Self, TableError> {
+        let at = |fault: Fault| fault.at(&place);
+        let footer = Footer::decode(ends, len).map_err(at)?;
+        let known = footer.index.checked_add(footer.filter);
+        let known = known.and_then(|known| usize::try_from(known).ok()?.checked_add(footer::LEN));
+        let start = known.and_then(|known| ends.len().checked_sub(known));
+        let start = start.ok_or_else(|| at(Fault::Damaged("its ends are not all there")))?;
+        let (index, filter) = split_ends(ends.get(start..).unwrap_or_default(), &footer, &place)?;
+        Ok(Self { reader, id: new_id(), len, place, footer, index, filter })
     }
 
     /// The value of a key: `None` if the table does not know the key, `Some(None)` if it has a
@@ -195,13 +209,17 @@ impl<R> fmt::Debug for Table<R> {
     }
 }
 
+fn new_id() -> u64 {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    IDS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Reads the footer, the index and the filter, which are at the end.
 async fn read_ends<R: ReadAt>(
     reader: &R,
     len: u64,
     place: &str,
 ) -> Result<(Footer, Index, Filter), TableError> {
-    const LONG: Fault = Fault::Damaged("the index or the filter is longer than memory");
     let at = |fault: Fault| fault.at(place);
     let tail_at = len.saturating_sub(TAIL);
     // Below 64 KiB.
@@ -217,16 +235,22 @@ async fn read_ends<R: ReadAt>(
         // Not beyond the end of what was read, or the footer would not fit the length.
         (footer.blocks - tail_at) as usize
     };
+    let (index, filter) = split_ends(tail.get(start..).unwrap_or_default(), &footer, place)?;
+    Ok((footer, index, filter))
+}
+
+const LONG: Fault = Fault::Damaged("the index or the filter is longer than memory");
+
+/// The index and the filter that `bytes` begin with.
+fn split_ends(bytes: &[u8], footer: &Footer, place: &str) -> Result<(Index, Filter), TableError> {
+    let at = |fault: Fault| fault.at(place);
     let index_len = usize::try_from(footer.index).map_err(|_| at(LONG))?;
     let filter_len = usize::try_from(footer.filter).map_err(|_| at(LONG))?;
-    let (index, rest) = tail
-        .get(start..)
-        .and_then(|bytes| bytes.split_at_checked(index_len))
-        .ok_or_else(|| at(LONG))?;
+    let (index, rest) = bytes.split_at_checked(index_len).ok_or_else(|| at(LONG))?;
     let filter = rest.get(..filter_len).ok_or_else(|| at(LONG))?;
     let index = part::unpack(index).and_then(|raw| Index::decode(&raw, footer.blocks));
     let filter = part::unpack(filter).and_then(|raw| Filter::decode(&raw));
-    Ok((footer, index.map_err(at)?, filter.map_err(at)?))
+    Ok((index.map_err(at)?, filter.map_err(at)?))
 }
 
 async fn read<R: ReadAt>(

@@ -23,6 +23,8 @@ pub struct Summary {
     pub tombstones: u64,
     /// How long the table is.
     pub bytes: u64,
+    /// How many of its last bytes are enough to open it: [`Table::with_ends`](crate::Table::with_ends).
+    pub ends: u64,
 }
 
 /// Writes a table, from the lowest key to the highest.
@@ -125,8 +127,8 @@ impl<W: Write> TableWriter<W> {
         self.out.write_all(&self.footer.encode())?;
         self.out.flush()?;
         let Footer { blocks, index, filter, entries, tombstones } = self.footer;
-        let bytes = blocks + index + filter + footer::LEN as u64;
-        Ok(Summary { entries, tombstones, bytes })
+        let ends = index + filter + footer::LEN as u64;
+        Ok(Summary { entries, tombstones, bytes: blocks + ends, ends })
     }
 
     fn end_block(&mut self) -> io::Result<()> {

@@ -1,0 +1,138 @@
+//! Committing: one request where nobody else is at it.
+
+use std::sync::Arc;
+
+use prophet_store::{Commit, Head, StoreError};
+
+use crate::follow::read_commit;
+use crate::put::{Guard, Settled, put};
+use crate::shared::Shared;
+use crate::state::{Recent, State};
+use crate::store::MENDED;
+
+/// The head that a commit led to, and the state afterwards if it was applied just now.
+pub(crate) type Committed = (Head, Option<Arc<State>>);
+
+impl Shared {
+    /// As [`commit`](Self::commit), and what is derived is mended if it has to be read and cannot be:
+    /// it is read before anything is sent.
+    pub(crate) async fn commit_mended(
+        &self,
+        guard: Guard,
+        commit: &Commit,
+    ) -> Result<Committed, StoreError> {
+        let mut tried = 0;
+        loop {
+            let (state, before) = (self.state(), self.trouble.count());
+            match self.commit(guard, commit).await {
+                Err(StoreError::Corrupt { .. })
+                    if self.trouble.count() != before && tried < MENDED =>
+                {
+                    self.heal(&state).await?;
+                    tried += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// As [`commit`](Self::commit), by the only writer that there is, where the service lets every
+    /// write win. A commit whose outcome is not known, and which may arrive late and replace another
+    /// one, is put in its place before any other.
+    pub(crate) async fn commit_alone(
+        &self,
+        unsettled: &mut Option<Commit>,
+        commit: &Commit,
+    ) -> Result<Committed, StoreError> {
+        if let Some(before) = unsettled.take_if(|before| before.id() != commit.id()) {
+            let settled = self.commit_mended(Guard::OneWriter, &before).await;
+            if let Err(StoreError::OutcomeUnknown { place, source, .. }) = settled {
+                *unsettled = Some(before);
+                let why = source.map_or(String::new(), |source| format!(" ({source})"));
+                let what = format!("what came of an earlier commit is still unknown{why}");
+                return Err(StoreError::busy(place, what));
+            }
+        }
+        let committed = self.commit_mended(Guard::OneWriter, commit).await;
+        *unsettled = match &committed {
+            Err(StoreError::OutcomeUnknown { .. }) => Some(commit.clone()),
+            _ => None,
+        };
+        committed
+    }
+
+    /// Applies a commit. What comes of it is the state afterwards, of which this commit is the last,
+    /// or the head that it led to when it was applied earlier.
+    pub(crate) async fn commit(
+        &self,
+        guard: Guard,
+        commit: &Commit,
+    ) -> Result<Committed, StoreError> {
+        let mut state = self.state();
+        if commit.base() != state.head {
+            state = self.refresh().await?;
+        }
+        if commit.base() != state.head {
+            return match self.was_applied(&state, commit).await? {
+                true => Ok((commit.head(), None)),
+                false => Err(StoreError::stale_base(commit.base(), state.head)),
+            };
+        }
+        commit.check_distinct()?;
+        self.check_new(&state, commit).await?;
+        match put(&self.bucket, self.identity, guard, commit).await? {
+            Settled::Ours => {
+                let bytes = usize::try_from(commit.size()).unwrap_or(usize::MAX);
+                let recent = Arc::new(Recent { commit: commit.clone(), bytes });
+                let applied = state.apply(recent);
+                self.advance(applied);
+                Ok((commit.head(), Some(self.state())))
+            }
+            Settled::Theirs(theirs) => {
+                let bytes = usize::try_from(theirs.size()).unwrap_or(usize::MAX);
+                let recent = Arc::new(Recent { commit: *theirs, bytes });
+                if let Ok(later) = state.follow(&self.bucket.place, recent) {
+                    self.advance(later);
+                }
+                // Others may have gone on; that this one lost is known without it.
+                let head = match self.refresh().await {
+                    Ok(state) => state.head,
+                    Err(_) => self.state().head,
+                };
+                Err(StoreError::stale_base(commit.base(), head))
+            }
+        }
+    }
+
+    /// Whether a commit that is not based on the head was applied earlier. Commit objects are never
+    /// removed, so the one in its place tells, however long ago that was.
+    async fn was_applied(&self, state: &State, commit: &Commit) -> Result<bool, StoreError> {
+        let version = commit.head().version;
+        if version > state.head.version {
+            return Ok(false);
+        }
+        if let Some(id) = state.id_at(version) {
+            return Ok(id == commit.id());
+        }
+        let there = read_commit(&self.bucket, self.identity, version).await?;
+        Ok(there.is_some_and(|(there, _)| there.id() == commit.id()))
+    }
+
+    /// Refuses a changeset that is in the log. Of one that is beyond every tip of its origin, that is
+    /// known without looking.
+    async fn check_new(&self, state: &State, commit: &Commit) -> Result<(), StoreError> {
+        for entry in commit.entries() {
+            let (header, digest) = (entry.changeset.header(), entry.changeset.digest());
+            let tips = state.seen.of(header.origin);
+            if tips.last().is_none_or(|tip| tip.sequence < header.sequence) {
+                continue;
+            }
+            if let Some(position) = self.find(state, digest).await? {
+                return Err(StoreError::invalid_commit(format!(
+                    "changeset {digest} is in the log already, at position {position}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! The names of objects under the prefix of a replica.
+
+use prophet_store::Version;
+
+/// The version of the format of buckets.
+pub(crate) const FORMAT: u64 = 1;
+
+/// Which replica it is, and what is known of the service: written once.
+pub(crate) const IDENTITY: &str = "prophet.json";
+/// The commits: they alone count.
+pub(crate) const COMMITS: &str = "commits";
+/// Derived: the sorted tables.
+pub(crate) const INDEX: &str = "index";
+/// What a probe of the service leaves behind if it is interrupted.
+pub(crate) const PROBE: &str = "probe";
+
+/// The object of the commit that leads to a version.
+pub(crate) fn commit(version: Version) -> String {
+    format!("{COMMITS}/{:020}", version.get())
+}
+
+/// The version of a name that [`commit`] made, without its directory.
+pub(crate) fn to_commit(name: &str) -> Option<Version> {
+    let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| name.parse().ok().map(Version::new))?
+}
+
+/// The table of the commits after one version up to another, whose bytes have this CRC-32.
+pub(crate) fn table(after: Version, last: Version, crc: u32) -> String {
+    format!("{INDEX}/{:020}-{:020}-{crc:08x}.table", after.get().saturating_add(1), last.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_commits_sort_as_versions_and_read_back() {
+        let names: Vec<_> =
+            [1, 9, 10, 99, 1_000_000, u64::MAX].map(|n| commit(Version::new(n))).into();
+        assert!(names.is_sorted());
+        assert_eq!(names.first().unwrap(), "commits/00000000000000000001");
+        for name in names {
+            let (_, number) = name.split_once('/').unwrap();
+            assert_eq!(commit(to_commit(number).unwrap()), name);
+        }
+        for name in ["1", "0000000000000000000x", "+0000000000000000001", ""] {
+            assert_eq!(to_commit(name), None, "{name}");
+        }
+    }
+}

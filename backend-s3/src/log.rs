@@ -1,0 +1,247 @@
+//! Reading the log: entries from the tail, and from the segments below it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prophet_files::line::Line;
+use prophet_files::segment::SegmentReader;
+use prophet_kv::{Entries, missing_entry};
+use prophet_store::{Direction, LogEntry, Position, StoreError};
+
+use crate::bucket::Bucket;
+use crate::index::Trouble;
+use crate::root::SegmentAt;
+use crate::state::State;
+
+/// Parts of segments that were read lately, up to a number of bytes.
+pub(crate) struct ChunkCache {
+    limit: usize,
+    inner: Mutex<Cached>,
+}
+
+type Read = Arc<Vec<LogEntry>>;
+/// Which segment, and where in it.
+type Name = (String, u64);
+
+#[derive(Default)]
+struct Cached {
+    /// The latest last.
+    chunks: VecDeque<(Name, Read, usize)>,
+    bytes: usize,
+}
+
+impl fmt::Debug for ChunkCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkCache").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl ChunkCache {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, inner: Mutex::default() }
+    }
+
+    fn with<T>(&self, use_it: impl FnOnce(&mut Cached) -> T) -> T {
+        use_it(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn get(&self, name: &str, offset: u64) -> Option<Read> {
+        self.with(|cached| {
+            let place = cached
+                .chunks
+                .iter()
+                .rposition(|((known, at), ..)| *at == offset && known == name)?;
+            let found = cached.chunks.remove(place)?;
+            let entries = Arc::clone(&found.1);
+            cached.chunks.push_back(found);
+            Some(entries)
+        })
+    }
+
+    fn put(&self, name: &str, offset: u64, entries: &Read) {
+        let sizes = entries.iter().map(|e| e.changeset.payload_bytes().len() * 3 + 512);
+        let bytes = sizes.sum();
+        if bytes > self.limit {
+            return;
+        }
+        self.with(|cached| {
+            cached.bytes += bytes;
+            cached.chunks.push_back(((name.to_owned(), offset), Arc::clone(entries), bytes));
+            while cached.bytes > self.limit
+                && let Some((_, _, bytes)) = cached.chunks.pop_front()
+            {
+                cached.bytes -= bytes;
+            }
+        });
+    }
+}
+
+/// The log at one head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log<'a> {
+    pub(crate) bucket: &'a Bucket,
+    pub(crate) trouble: &'a Trouble,
+    pub(crate) cache: &'a ChunkCache,
+    pub(crate) state: &'a State,
+}
+
+/// Where a chunk is: the place of its segment among the segments, and its own in that.
+type At = (usize, usize);
+
+impl Log<'_> {
+    /// The chunk that has the entry at a position, if a segment has it.
+    fn find(&self, position: Position) -> Option<At> {
+        let segments = &self.state.root.segments;
+        let segment = segments.partition_point(|at| at.segment.last < position);
+        let chunks = &segments.get(segment)?.chunks;
+        let chunk = chunks.partition_point(|chunk| chunk.first <= position);
+        Some((segment, chunk.checked_sub(1)?))
+    }
+
+    fn next(&self, (segment, chunk): At) -> Option<At> {
+        let segments = &self.state.root.segments;
+        match chunk + 1 < segments.get(segment)?.chunks.len() {
+            true => Some((segment, chunk + 1)),
+            false => (segment + 1 < segments.len()).then_some((segment + 1, 0)),
+        }
+    }
+
+    fn previous(&self, (segment, chunk): At) -> Option<At> {
+        if let Some(chunk) = chunk.checked_sub(1) {
+            return Some((segment, chunk));
+        }
+        let segment = segment.checked_sub(1)?;
+        let chunks = self.state.root.segments.get(segment)?.chunks.len();
+        Some((segment, chunks.checked_sub(1)?))
+    }
+
+    /// The entries of a chunk.
+    async fn chunk(&self, (segment, chunk): At) -> Result<Read, StoreError> {
+        let missing = || StoreError::corrupt(&*self.bucket.place, "the root has no such segment");
+        let at = self.state.root.segments.get(segment).ok_or_else(missing)?;
+        let begins = at.chunks.get(chunk).ok_or_else(missing)?;
+        let name = &at.segment.name;
+        if let Some(entries) = self.cache.get(name, begins.offset) {
+            return Ok(entries);
+        }
+        let end = at.chunks.get(chunk + 1).map_or(at.segment.bytes, |next| next.offset);
+        let after = at.chunks.get(chunk + 1).map_or(at.segment.last.next(), |next| next.first);
+        let read = read_part(self.bucket, self.state, at, begins.offset..end).await;
+        let entries = match read {
+            Ok(entries) => entries,
+            Err(error) => {
+                if !matches!(error, StoreError::Io { .. }) {
+                    self.trouble.note();
+                }
+                return Err(error);
+            }
+        };
+        let mut expected = begins.first;
+        for entry in &entries {
+            if entry.position != expected {
+                break;
+            }
+            expected = expected.next();
+        }
+        if expected != after {
+            self.trouble.note();
+            let what = format!("it does not have the log entries {} to {after}", begins.first);
+            return Err(StoreError::corrupt(self.bucket.place_of(name), what));
+        }
+        let entries = Arc::new(entries);
+        self.cache.put(name, begins.offset, &entries);
+        Ok(entries)
+    }
+}
+
+/// The entries in a part of a segment that begins where a frame does.
+pub(crate) async fn read_part(
+    bucket: &Bucket,
+    state: &State,
+    at: &SegmentAt,
+    range: std::ops::Range<u64>,
+) -> Result<Vec<LogEntry>, StoreError> {
+    let name = &at.segment.name;
+    let place = bucket.place_of(name);
+    let corrupt = |what: String| StoreError::corrupt(&*place, what);
+    let offset = range.start;
+    let len = range.end.saturating_sub(offset);
+    let Some(bytes) = bucket.get_range(name, range).await? else {
+        return Err(corrupt("it is not there, but the root names it".to_owned()));
+    };
+    if bytes.len() as u64 != len {
+        return Err(corrupt("it is shorter than the root says".to_owned()));
+    }
+    let database = state.root.identity.database;
+    let mut reader = SegmentReader::new(name, database, offset, bytes)
+        .map_err(|error| corrupt(error.to_string()))?;
+    let mut entries = Vec::new();
+    while let Some(line) = reader.next_line().map_err(|error| corrupt(error.to_string()))? {
+        if let Line::Entry(entry) = line {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+impl Entries for Log<'_> {
+    async fn entry_at(&self, position: Position) -> Result<LogEntry, StoreError> {
+        let missing = || missing_entry(&self.bucket.place, position);
+        if position > self.state.root.head.position {
+            return self.state.entry(position).cloned().ok_or_else(missing);
+        }
+        let at = self.find(position).ok_or_else(missing)?;
+        let entries = self.chunk(at).await?;
+        let found = entries.iter().find(|entry| entry.position == position);
+        found.cloned().ok_or_else(missing)
+    }
+
+    async fn scan_entries(
+        &self,
+        from: Position,
+        direction: Direction,
+        mut take: impl FnMut(LogEntry) -> ControlFlow<()> + Send,
+    ) -> Result<(), StoreError> {
+        let derived = self.state.root.head.position;
+        if direction == Direction::Backward {
+            for entry in self.state.entries().rev().filter(|entry| entry.position <= from) {
+                if take(entry.clone()).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        let mut at = self.find(from.min(derived)).filter(|_| match direction {
+            Direction::Forward => from <= derived,
+            Direction::Backward => true,
+        });
+        while let Some(here) = at {
+            let entries = self.chunk(here).await?;
+            let mut hand_out = |entry: &LogEntry| match direction {
+                Direction::Forward if entry.position < from => false,
+                Direction::Backward if entry.position > from => false,
+                _ => take(entry.clone()).is_break(),
+            };
+            let done = match direction {
+                Direction::Forward => entries.iter().any(&mut hand_out),
+                Direction::Backward => entries.iter().rev().any(&mut hand_out),
+            };
+            if done {
+                return Ok(());
+            }
+            at = match direction {
+                Direction::Forward => self.next(here),
+                Direction::Backward => self.previous(here),
+            };
+        }
+        if direction == Direction::Forward {
+            for entry in self.state.entries().filter(|entry| entry.position >= from) {
+                if take(entry.clone()).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}

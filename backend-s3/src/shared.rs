@@ -1,0 +1,378 @@
+//! What all that a handle does has in common: the state as it was found last, and how it comes to be
+//! a later one.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use prophet_files::manifest::MANIFEST;
+use prophet_store::{Identity, StoreError};
+use prophet_tables::BlockCache;
+
+use crate::bucket::{Attempt, Bucket};
+use crate::derive::derive;
+use crate::follow::follow;
+use crate::identity::Declared;
+use crate::index::Trouble;
+use crate::layout::{COMMITS, to_commit};
+use crate::log::{ChunkCache, Log};
+use crate::options::CHECKPOINT_COMMITS;
+use crate::root::{FoundRoot, Root};
+use crate::state::State;
+use crate::view::View;
+
+/// When something is to be derived.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Once the tail has so many commits; 0 for never by itself.
+    pub(crate) commits: usize,
+    /// Or so many bytes.
+    pub(crate) bytes: usize,
+}
+
+/// How much of a tail is in memory at most while everything is derived anew.
+const REBUILD_COMMITS: usize = 1_024;
+const REBUILD_BYTES: usize = 8 << 20;
+/// An object that no root names any more goes after so many commits, in checkpoints.
+const GRACE: u64 = 4;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) bucket: Bucket,
+    pub(crate) identity: Identity,
+    pub(crate) trouble: Trouble,
+    pub(crate) blocks: BlockCache,
+    pub(crate) chunks: ChunkCache,
+    pub(crate) pace: Pace,
+    pub(crate) read_only: bool,
+    state: RwLock<Arc<State>>,
+    /// Held by whoever makes everything anew, so that it is not done twice at once.
+    healing: async_lock::Mutex<()>,
+    /// Whether somebody derives something.
+    pub(crate) deriving: AtomicBool,
+}
+
+/// What a bucket has of a replica.
+pub(crate) struct Opening {
+    pub(crate) bucket: Bucket,
+    pub(crate) trouble: Trouble,
+    pub(crate) pace: Pace,
+    pub(crate) cache_bytes: usize,
+    pub(crate) read_only: bool,
+}
+
+impl Opening {
+    /// Finds out where the replica is: by the root and the commits after it, in three requests and one
+    /// for each of these commits. Without a root, everything is derived anew.
+    pub(crate) async fn open(self) -> Result<Shared, StoreError> {
+        let place = Arc::clone(&self.bucket.place);
+        let (state, rebuild) = match Root::fetch(&self.bucket, &[]).await? {
+            FoundRoot::Root(root) => (State::of(Arc::new(*root)), false),
+            FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => return Err(error),
+            found @ (FoundRoot::Missing | FoundRoot::Tree | FoundRoot::Damaged(..)) => {
+                let declared = match (Declared::fetch(&self.bucket).await?, &found) {
+                    (Some(declared), _) => declared,
+                    (None, FoundRoot::Missing) => return Err(StoreError::not_found(&*place)),
+                    (None, FoundRoot::Tree) => {
+                        let why = "it is a published tree, to be pulled from";
+                        return Err(StoreError::not_a_replica(&*place, why));
+                    }
+                    (None, _) => {
+                        let why = "it has a manifest that cannot be read, and no prophet.json";
+                        return Err(StoreError::not_a_replica(&*place, why));
+                    }
+                };
+                let root = Root::nothing(declared.identity, declared.sharers);
+                (State::of(Arc::new(root)), true)
+            }
+        };
+        let shared = Shared {
+            identity: state.root.identity,
+            bucket: self.bucket,
+            trouble: self.trouble,
+            blocks: BlockCache::new(self.cache_bytes),
+            chunks: ChunkCache::new(self.cache_bytes / 2),
+            pace: self.pace,
+            read_only: self.read_only,
+            state: RwLock::new(Arc::new(state)),
+            healing: async_lock::Mutex::new(()),
+            deriving: AtomicBool::new(false),
+        };
+        match rebuild {
+            true => shared.rebuild().await?,
+            false => {
+                let state = shared.load(Arc::clone(&shared.state().root)).await?;
+                shared.advance(state);
+            }
+        }
+        Ok(shared)
+    }
+}
+
+impl Shared {
+    /// The state as it was found last.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes on to a later state, or to one with more derived. What comes too late changes nothing.
+    pub(crate) fn advance(&self, state: State) {
+        let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let at = |state: &State| (state.head.version, state.root.head.version);
+        if at(&state) > at(&current) {
+            *current = Arc::new(state);
+        }
+    }
+
+    /// Goes on to this state even if it has less derived, as long as it is not an earlier one.
+    fn replace(&self, state: State) {
+        let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.head.version >= current.head.version {
+            *current = Arc::new(state);
+        }
+    }
+
+    pub(crate) fn view<'a>(&'a self, state: &'a State) -> View<'a> {
+        let (bucket, trouble, cache) = (&self.bucket, &self.trouble, &self.blocks);
+        View { bucket, trouble, cache, state }
+    }
+
+    pub(crate) fn log<'a>(&'a self, state: &'a State) -> Log<'a> {
+        let (bucket, trouble, cache) = (&self.bucket, &self.trouble, &self.chunks);
+        Log { bucket, trouble, cache, state }
+    }
+
+    /// The longest tail that is followed commit by commit.
+    const fn long(&self) -> usize {
+        match self.pace.commits {
+            0 => usize::MAX,
+            commits => commits.saturating_mul(2),
+        }
+    }
+
+    /// The state after all commits that were there when this began: one request if there is nothing
+    /// new.
+    pub(crate) async fn refresh(&self) -> Result<Arc<State>, StoreError> {
+        let state = State::clone(&self.state());
+        let most = self.long();
+        if state.tail.len() < most {
+            let followed = follow(&self.bucket, state, 1, most, usize::MAX).await?;
+            self.advance(followed.state);
+            if followed.ended {
+                return Ok(self.state());
+            }
+        }
+        // Others have derived more meanwhile, most likely, and what is in memory can be left.
+        let state = self.state();
+        if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &state.root.tables).await?
+            && root.head.version > state.root.head.version
+        {
+            let root = Arc::new(*root);
+            match state.rebase(&root) {
+                Some(state) => self.advance(state),
+                None => self.advance(self.load(root).await?),
+            }
+        }
+        let state = State::clone(&self.state());
+        let followed = follow(&self.bucket, state, 1, usize::MAX, usize::MAX).await?;
+        self.advance(followed.state);
+        Ok(self.state())
+    }
+
+    /// The state after a root and all commits that follow it.
+    async fn load(&self, root: Arc<Root>) -> Result<State, StoreError> {
+        const MOST: usize = 1_000;
+        let version = root.head.version;
+        let after = version.get().checked_sub(1).map(|before| format!("{before:020}"));
+        let names = self.bucket.list(COMMITS, after.as_deref(), MOST).await?;
+        let mut listed: Vec<_> = names.iter().filter_map(|name| to_commit(name)).collect();
+        listed.sort_unstable();
+        let missing = |version| {
+            let place = self.bucket.place_of(&crate::layout::commit(version));
+            StoreError::corrupt(place, "the commit is not there, but what came after it is")
+        };
+        let whole = names.len() < MOST;
+        if version.get() > 0 && whole && !listed.contains(&version) {
+            let name = crate::layout::commit(version);
+            // A listing may be behind.
+            if self.bucket.get(&name).await?.is_none() {
+                return Err(missing(version));
+            }
+        }
+        let later = listed.iter().filter(|listed| **listed > version).count();
+        let state = self.catch_up(State::of(root), later).await?;
+        let reached = state.head.version;
+        match listed.iter().any(|listed| *listed > reached) {
+            true => Err(missing(reached.next())),
+            false => Ok(state),
+        }
+    }
+
+    /// Takes in all commits after a state. Where there are very many, what is in memory is derived
+    /// from now and then, unless the handle may not write.
+    async fn catch_up(&self, mut state: State, expected: usize) -> Result<State, StoreError> {
+        let mut most = match self.read_only {
+            true => (usize::MAX, usize::MAX),
+            false => (REBUILD_COMMITS, REBUILD_BYTES),
+        };
+        let mut expected = expected;
+        loop {
+            let followed = follow(&self.bucket, state, expected, most.0, most.1).await?;
+            state = followed.state;
+            expected = 1;
+            if followed.ended {
+                return Ok(state);
+            }
+            match derive(&self.bucket, &self.trouble, &state).await {
+                Ok(root) => state = State::of(Arc::new(root)),
+                // It may be that it may not write.
+                Err(_) => most = (usize::MAX, usize::MAX),
+            }
+        }
+    }
+
+    /// Derives everything anew from the commits. A handle that may not write has all of it in memory.
+    async fn rebuild(&self) -> Result<(), StoreError> {
+        let declared = Declared::fetch(&self.bucket).await?;
+        let sharers = declared.map_or(self.state().root.sharers, |declared| declared.sharers);
+        let nothing = State::of(Arc::new(Root::nothing(self.identity, sharers)));
+        let state = self.catch_up(nothing, 1).await?;
+        self.replace(state);
+        if !self.read_only {
+            // What is there, if anything, is damaged or names what is not there.
+            let root = Root::clone(&self.state().root);
+            if let Ok(version) = self.bucket.put(MANIFEST, root.encode()).await {
+                self.adopt(Root { version, ..root });
+            }
+        }
+        Ok(())
+    }
+
+    /// After something derived was found missing or damaged while `state` was read: a state that has
+    /// what it names, as far as can be told. First the root is read again, for others may have gone on
+    /// and taken away what the old one named; if that does not help, everything is derived anew.
+    pub(crate) async fn heal(&self, state: &Arc<State>) -> Result<(), StoreError> {
+        let _healing = self.healing.lock().await;
+        if !Arc::ptr_eq(&self.state().root, &state.root) {
+            return Ok(());
+        }
+        if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &[]).await?
+            && root.version != state.root.version
+        {
+            let state = self.load(Arc::new(*root)).await?;
+            if state.head.version >= self.state().head.version {
+                self.replace(state);
+                return Ok(());
+            }
+        }
+        self.rebuild().await
+    }
+
+    /// Goes on from the root that is there, if it has more derived: others may have been at it.
+    pub(crate) async fn sync_root(&self) -> Result<(), StoreError> {
+        let known = Arc::clone(&self.state().root);
+        if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &known.tables).await?
+            && root.head.version > known.head.version
+            && let Some(state) = self.state().rebase(&Arc::new(*root))
+        {
+            self.advance(state);
+        }
+        Ok(())
+    }
+
+    /// As [`checkpoint`](Self::checkpoint), unless somebody else has made one meanwhile.
+    pub(crate) async fn checkpoint_if_due(&self) -> Result<bool, StoreError> {
+        // Whoever made a commit with a round number right after the last checkpoint need not look.
+        if self.state().tail.len() != self.pace.commits {
+            self.sync_root().await?;
+            if !self.is_due(&self.state()) {
+                return Ok(false);
+            }
+        }
+        self.checkpoint().await
+    }
+
+    /// Derives what is in the tail, and names it in a new root. Whether that is the root now.
+    ///
+    /// # Errors
+    /// What failed. Nothing that counts is lost by it, and the next one does it again.
+    pub(crate) async fn checkpoint(&self) -> Result<bool, StoreError> {
+        let state = self.state();
+        if state.tail.is_empty() || self.read_only {
+            return Ok(false);
+        }
+        let mut root = derive(&self.bucket, &self.trouble, &state).await?;
+        let pace = if self.pace.commits == 0 { CHECKPOINT_COMMITS } else { self.pace.commits };
+        let grace = (pace as u64).saturating_mul(GRACE);
+        let (kept, removed) = root.retired.drain(..).partition::<Vec<_>, _>(|retired| {
+            retired.at.get().saturating_add(grace) > state.head.version.get()
+        });
+        root.retired = kept;
+        if !self.put_root(root).await? {
+            return Ok(false);
+        }
+        // An object that nobody names harms nobody: what fails here is left.
+        for retired in removed {
+            let _ = self.bucket.delete(&retired.name).await;
+        }
+        Ok(true)
+    }
+
+    /// Puts a root in the place of the one that it was made from, unless somebody else did first.
+    async fn put_root(&self, root: Root) -> Result<bool, StoreError> {
+        let bytes = bytes::Bytes::from(root.encode());
+        let attempt = match root.version.clone() {
+            Some(version) => self.bucket.update(MANIFEST, bytes.clone(), version).await,
+            None => self.bucket.create(MANIFEST, bytes.clone()).await,
+        };
+        let plain = match attempt {
+            Attempt::Written(version) => {
+                self.adopt(Root { version, ..root });
+                return Ok(true);
+            }
+            Attempt::Refused(failed) => {
+                return Err(failed.at(&self.bucket.place_of(MANIFEST), "writing the root"));
+            }
+            Attempt::Unsupported(_) => true,
+            Attempt::NotMet(_) | Attempt::Unknown(_) => false,
+        };
+        let there = self.bucket.get(MANIFEST).await?;
+        if let Some(object) = &there {
+            if object.bytes == bytes {
+                self.adopt(Root { version: Some(object.version.clone()), ..root });
+                return Ok(true);
+            }
+            let place = self.bucket.place_of(MANIFEST);
+            let found = Root::decode(&place, object, &self.state().root.tables);
+            if let FoundRoot::Root(theirs) = found
+                && (!plain || theirs.head.version >= root.head.version)
+            {
+                self.adopt(*theirs);
+                return Ok(false);
+            }
+        }
+        // There is none, or one that cannot be read, or the service knows no conditions: then the
+        // last one to write counts, and each root is whole by itself.
+        let version = self.bucket.put(MANIFEST, bytes.to_vec()).await?;
+        self.adopt(Root { version, ..root });
+        Ok(true)
+    }
+
+    /// Goes on from a root that is there now.
+    fn adopt(&self, root: Root) {
+        if let Some(state) = self.state().rebase(&Arc::new(root)) {
+            self.replace(state);
+        }
+    }
+
+    /// Whether whoever made this commit is to derive something now. Of many writers that is, as a
+    /// rule, one: the one whose commit has a round number.
+    pub(crate) fn is_due(&self, state: &State) -> bool {
+        let Pace { commits, bytes } = self.pace;
+        if commits == 0 || self.read_only {
+            return false;
+        }
+        let len = state.tail.len();
+        let round = state.head.version.get().is_multiple_of(commits as u64);
+        (len >= commits && round) || len >= commits + commits / 2 || state.tail_bytes() >= bytes
+    }
+}

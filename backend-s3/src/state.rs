@@ -1,0 +1,135 @@
+//! What a handle knows of the replica: what is derived, and the commits since.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prophet_kv::writes;
+use prophet_store::{
+    Commit, CommitId, Head, LogEntry, Position, StoreError, Version, VersionVector,
+};
+use prophet_tables::Memory;
+
+use crate::root::Root;
+
+/// A commit that nothing is derived from yet.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    pub(crate) commit: Commit,
+    /// How long its object is, or about so.
+    pub(crate) bytes: usize,
+}
+
+/// The replica at one head. It is never changed, so that whoever reads it has all of one head.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) head: Head,
+    pub(crate) seen: VersionVector,
+    pub(crate) root: Arc<Root>,
+    /// The commits after the root, in order.
+    pub(crate) tail: Vec<Arc<Recent>>,
+    /// What they made of all that is found by a key, the newest first. Each layer has more than
+    /// twice as much as the one before it, so there are few, and a commit is copied few times.
+    pub(crate) layers: Vec<Arc<Memory>>,
+}
+
+impl State {
+    /// What is derived, and nothing else.
+    pub(crate) fn of(root: Arc<Root>) -> Self {
+        let (head, seen) = (root.head, root.seen.clone());
+        Self { head, seen, root, tail: Vec::new(), layers: Vec::new() }
+    }
+
+    /// The state after a commit on this head.
+    pub(crate) fn apply(&self, recent: Arc<Recent>) -> Self {
+        let mut state = self.clone();
+        let commit = &recent.commit;
+        for entry in commit.entries() {
+            state.seen.note(entry.changeset.header(), entry.changeset.digest());
+        }
+        let mut layer = layer(commit);
+        while let Some(before) = state.layers.first()
+            && before.len() <= layer.len().saturating_mul(2)
+        {
+            let mut merged = Memory::clone(before);
+            merged.extend(layer);
+            layer = merged;
+            state.layers.remove(0);
+        }
+        state.layers.insert(0, Arc::new(layer));
+        state.head = commit.head();
+        state.tail.push(recent);
+        state
+    }
+
+    /// The same head, with more of it derived. `None` if the root goes further than this state, or is
+    /// of another line of commits.
+    pub(crate) fn rebase(&self, root: &Arc<Root>) -> Option<Self> {
+        if self.id_at(root.head.version)? != root.head.commit {
+            return None;
+        }
+        let later = self.tail.iter().filter(|it| it.commit.base().version >= root.head.version);
+        let state = later.fold(Self::of(Arc::clone(root)), |state, it| state.apply(Arc::clone(it)));
+        (state.head == self.head).then_some(state)
+    }
+
+    /// The id of the commit that led to a version, as far as it is remembered.
+    pub(crate) fn id_at(&self, version: Version) -> Option<CommitId> {
+        if version == self.root.head.version {
+            return Some(self.root.head.commit);
+        }
+        let before = self.root.head.version.get().checked_add(1)?;
+        let at = usize::try_from(version.get().checked_sub(before)?).ok()?;
+        self.tail.get(at).map(|recent| recent.commit.id())
+    }
+
+    /// How long the objects of the tail are together.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tail.iter().map(|recent| recent.bytes).sum()
+    }
+
+    /// The entries of the tail.
+    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = &LogEntry> {
+        self.tail.iter().flat_map(|recent| recent.commit.entries())
+    }
+
+    /// An entry of the tail.
+    pub(crate) fn entry(&self, position: Position) -> Option<&LogEntry> {
+        let holds = |recent: &Arc<Recent>| recent.commit.head().position < position;
+        let recent = self.tail.get(self.tail.partition_point(holds))?;
+        let before = recent.commit.base().position.get().checked_add(1)?;
+        let at = usize::try_from(position.get().checked_sub(before)?).ok()?;
+        recent.commit.entries().get(at)
+    }
+
+    /// Takes in the commit read for the next version.
+    pub(crate) fn follow(&self, place: &str, recent: Arc<Recent>) -> Result<Self, StoreError> {
+        let base = recent.commit.base();
+        match base == self.head {
+            true => Ok(self.apply(recent)),
+            false => {
+                let head = self.head;
+                let what = format!("it is a commit on {base}, but the one before it led to {head}");
+                Err(StoreError::corrupt(place, what))
+            }
+        }
+    }
+}
+
+/// What a commit writes.
+fn layer(commit: &Commit) -> Memory {
+    let mut layer = BTreeMap::new();
+    for entry in commit.entries() {
+        writes::entry(&mut layer, entry);
+    }
+    for state in commit.records().values() {
+        writes::record(&mut layer, state);
+    }
+    for resolution in commit.resolutions() {
+        writes::resolution(&mut layer, resolution);
+    }
+    for (key, value) in commit.metadata() {
+        writes::metadata(&mut layer, key, value.clone());
+    }
+    writes::commit_id(&mut layer, commit.head());
+    layer
+}

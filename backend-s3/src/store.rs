@@ -1,0 +1,329 @@
+//! The store: the trait, put together from the parts.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use futures_channel::oneshot;
+use futures_lite::future::block_on;
+use prophet_kv::Reads;
+use prophet_store::{
+    Access, Authorship, Commit, Digest, Facts, Head, HistoryScan, LogEntry, LogScan, MetadataKey,
+    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan,
+    RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
+    Verification,
+};
+
+use crate::commit::Committed;
+use crate::exclusive::Held;
+use crate::log::Log;
+use crate::put::Guard;
+use crate::runtime::{Dropped, Work};
+use crate::shared::Shared;
+use crate::state::State;
+use crate::verify;
+use crate::view::View;
+
+/// A [`ReplicaStore`] in a bucket, which any number of handles in any number of programs, on any
+/// number of machines, may have open at once.
+///
+/// # What it costs
+///
+/// | | requests |
+/// |---|---|
+/// | a commit that nobody races | 1 PUT |
+/// | [`head`](ReplicaStore::head), when nothing is new | 1 GET, of what is not there |
+/// | a read of what is in memory | none |
+/// | a read of one record, changeset or log entry that is not | 1 GET |
+/// | the first such read of a handle | 2 GETs up to 4,096 commits, and 1 more for each 8 times as many |
+/// | a page of a scan that is not | 1 GET for each table with keys in it, or 64 KiB of the log |
+/// | opening | 3, and 1 for each commit since the last checkpoint |
+///
+/// # What a read sees
+///
+/// A handle answers from the last head that it knows, and each answer says which that is. It gets to
+/// know others' commits by [`head`](ReplicaStore::head), and when it commits:
+/// what was acknowledged anywhere before `head` was called is seen by every read after it.
+/// [`S3Options::fresh_reads`](crate::S3Options::fresh_reads) has each read ask first.
+pub struct S3Store {
+    facts: Facts,
+    shared: Arc<Shared>,
+    guard: Guard,
+    fresh: bool,
+    warning: Option<String>,
+    held: Mutex<Option<Held>>,
+    /// Where one writer is all that there may be, its commits take turns.
+    turns: Arc<async_lock::Mutex<Option<Commit>>>,
+    deriving: Mutex<Option<(JoinHandle<()>, oneshot::Receiver<()>)>>,
+    inline: bool,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Store").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// What a store is put together from.
+pub(crate) struct Parts {
+    pub(crate) facts: Facts,
+    pub(crate) shared: Shared,
+    pub(crate) guard: Guard,
+    pub(crate) fresh: bool,
+    pub(crate) inline: bool,
+    pub(crate) warning: Option<String>,
+    pub(crate) held: Option<Held>,
+}
+
+/// Reads at one head: again where something derived was missing or damaged, and could be mended.
+macro_rules! read {
+    ($store:expr, |$reads:ident| $read:expr) => {{
+        let store = $store;
+        store.check_open()?;
+        if store.fresh {
+            store.shared.refresh().await?;
+        }
+        let mut tried = 0;
+        loop {
+            let (state, before) = (store.shared.state(), store.shared.trouble.count());
+            let result = {
+                let $reads = store.shared.reads(&state);
+                $read.await
+            };
+            match result {
+                Err(_) if store.shared.trouble.count() != before && tried < MENDED => {
+                    store.shared.heal(&state).await?;
+                    tried += 1;
+                }
+                result => break result,
+            }
+        }
+    }};
+}
+
+/// While this is there, nobody else of the handle derives anything.
+struct Deriving(Arc<Shared>);
+
+impl Deriving {
+    fn begin(shared: &Arc<Shared>) -> Option<Self> {
+        let free = !shared.deriving.swap(true, Ordering::AcqRel);
+        free.then(|| Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Deriving {
+    fn drop(&mut self) {
+        self.0.deriving.store(false, Ordering::Release);
+    }
+}
+
+/// So often what is derived is mended for one read.
+pub(crate) const MENDED: u32 = 3;
+
+impl Shared {
+    /// All that is read at the head of `state`.
+    pub(crate) fn reads<'a>(&'a self, state: &'a State) -> Reads<'a, View<'a>, Log<'a>> {
+        Reads::new(&self.bucket.place, state.head, self.view(state), self.log(state))
+    }
+
+    /// Where a changeset is in the log.
+    pub(crate) async fn find(
+        &self,
+        state: &State,
+        digest: Digest,
+    ) -> Result<Option<Position>, StoreError> {
+        self.reads(state).position_of(digest).await
+    }
+}
+
+impl S3Store {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { facts, shared, guard, fresh, inline, warning, held } = parts;
+        Self {
+            facts,
+            shared: Arc::new(shared),
+            guard,
+            fresh,
+            warning,
+            held: Mutex::new(held),
+            turns: Arc::new(async_lock::Mutex::new(None)),
+            deriving: Mutex::new(None),
+            inline,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// What the app should tell whoever looks after it: that the service does not keep several
+    /// writers apart, so that only one may have the replica open. `None` if there is nothing.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// Writes what is derived from the commits since the last checkpoint: a segment of the published
+    /// log, a table of the index, and the root. Whoever commits does so now and then; an app may do it
+    /// when it has time, or before others pull from the bucket over HTTP. Costs three PUTs, or a few
+    /// requests more. Whether there was anything to do, and nobody else did it first.
+    ///
+    /// # Errors
+    /// What failed; nothing is lost by it.
+    pub async fn checkpoint(&self) -> Result<bool, StoreError> {
+        self.check_open()?;
+        self.shared.checkpoint().await
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(StoreError::closed(&self.facts.place)),
+            false => Ok(()),
+        }
+    }
+
+    /// Commits where nobody but this handle keeps writers apart: one after the other, and each to its
+    /// end even if nobody waits for it any more.
+    async fn alone(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let (shared, turns, id) = (Arc::clone(&self.shared), Arc::clone(&self.turns), commit.id());
+        let work = async move {
+            let mut unsettled = turns.lock_arc().await;
+            shared.commit_alone(&mut unsettled, &commit).await
+        };
+        let unknown = |error: std::io::Error| {
+            StoreError::outcome_unknown(id, &self.facts.place, Some(error.into()))
+        };
+        let failed = |error| StoreError::io(&self.facts.place, "committing", error);
+        Work::begin(Dropped::GoesOn, work).map_err(failed)?.await.map_err(unknown)?
+    }
+
+    async fn derive_if_due(&self, state: &State) {
+        if !self.shared.is_due(state) {
+            return;
+        }
+        let Some(begun) = Deriving::begin(&self.shared) else { return };
+        // It is derived, and tried again after the next commit if it fails.
+        if self.inline {
+            let _ = self.shared.checkpoint_if_due().await;
+            drop(begun);
+            return;
+        }
+        let (end, ended) = oneshot::channel();
+        // On a thread of its own: compressing takes a while, and nobody is to wait for it.
+        let thread =
+            std::thread::Builder::new().name("prophet-s3-derive".to_owned()).spawn(move || {
+                let _ = block_on(begun.0.checkpoint_if_due());
+                drop(begun);
+                let _ = end.send(());
+            });
+        if let Ok(thread) = thread {
+            let mut deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner);
+            *deriving = Some((thread, ended));
+        }
+    }
+}
+
+#[async_trait]
+impl ReplicaStore for S3Store {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.refresh().await?.head)
+    }
+
+    async fn get_records(
+        &self,
+        keys: &[RecordKey],
+    ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
+        read!(self, |reads| reads.get_records(keys))
+    }
+
+    async fn scan_records(
+        &self,
+        scan: &RecordScan,
+    ) -> Result<Page<RecordState, RecordKey>, StoreError> {
+        read!(self, |reads| reads.scan_records(scan))
+    }
+
+    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
+        read!(self, |reads| reads.scan_log(scan))
+    }
+
+    async fn scan_history(
+        &self,
+        scan: &HistoryScan,
+    ) -> Result<Page<LogEntry, Position>, StoreError> {
+        read!(self, |reads| reads.scan_history(scan))
+    }
+
+    async fn scan_origin(
+        &self,
+        scan: &OriginScan,
+    ) -> Result<Page<Authorship, OriginCursor>, StoreError> {
+        read!(self, |reads| reads.scan_origin(scan))
+    }
+
+    async fn find_changesets(
+        &self,
+        digests: &[Digest],
+    ) -> Result<Read<Vec<Option<Position>>>, StoreError> {
+        read!(self, |reads| reads.find_changesets(digests))
+    }
+
+    async fn scan_resolutions(
+        &self,
+        scan: &ResolutionScan,
+    ) -> Result<Page<Resolution, ResolutionCursor>, StoreError> {
+        read!(self, |reads| reads.scan_resolutions(scan))
+    }
+
+    async fn get_metadata(
+        &self,
+        keys: &[MetadataKey],
+    ) -> Result<Read<Vec<Option<Vec<u8>>>>, StoreError> {
+        read!(self, |reads| reads.get_metadata(keys))
+    }
+
+    async fn scan_metadata(
+        &self,
+        scan: &MetadataScan,
+    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>, StoreError> {
+        read!(self, |reads| reads.scan_metadata(scan))
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
+        self.check_open()?;
+        if self.facts.capabilities.access < Access::ReadWrite {
+            return Err(StoreError::read_only(&self.facts.place));
+        }
+        let (head, applied) = match self.guard {
+            Guard::Service => self.shared.commit_mended(self.guard, commit).await?,
+            Guard::OneWriter => self.alone(commit.clone()).await?,
+        };
+        if let Some(state) = applied {
+            self.derive_if_due(&state).await;
+        }
+        Ok(head)
+    }
+
+    async fn verify(&self) -> Result<Verification, StoreError> {
+        self.check_open()?;
+        let state = self.shared.state();
+        verify::verify(&self.shared, &state).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Err(StoreError::closed(&self.facts.place));
+        }
+        let deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((thread, ended)) = deriving {
+            let _ = ended.await;
+            let _ = thread.join();
+        }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! How many requests everything takes.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use std::sync::Arc;
+
+use backend_s3::{S3Options, S3Store};
+use common::{all, changesets, commit_id, commit_of, identity, on_one_thread};
+use futures_lite::future::block_on;
+use object_store::ObjectStore;
+use prophet_bucket::{Bucket, Kind, Requests, Settings};
+use prophet_store::{
+    Changeset, Commit, Direction, Head, HistoryScan, LogScan, MetadataScan, PageLimit, Position,
+    Properties, PullOptions, RecordScan, Replica, ReplicaStore,
+};
+
+struct Fixture {
+    bucket: Bucket,
+    store: Arc<dyn ObjectStore>,
+    options: S3Options,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let bucket = Bucket::with(Settings::plain(1));
+        let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
+        Self { bucket, store, options: on_one_thread(1) }
+    }
+
+    async fn create(&self) -> S3Store {
+        self.options.create_in(Arc::clone(&self.store), "bugs", identity(9)).await.unwrap()
+    }
+
+    async fn open(&self) -> S3Store {
+        self.options.open_in(Arc::clone(&self.store), "bugs").await.unwrap()
+    }
+
+    /// What was asked for by this.
+    async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Requests) {
+        let before = self.bucket.requests();
+        let came = work.await;
+        (came, self.bucket.requests().since(&before))
+    }
+}
+
+async fn commit(store: &S3Store, changeset: &Changeset, base: Head) -> Commit {
+    let commit = commit_of(changeset, base, commit_id(1, base.version.get()));
+    assert_eq!(store.commit(&commit).await.unwrap(), commit.head());
+    commit
+}
+
+#[test]
+fn a_commit_is_one_put_a_head_one_get_and_a_warm_read_nothing() {
+    let fixture = Fixture::new();
+    block_on(async {
+        let (store, made) = (fixture.create().await, changesets(1, 20));
+        let mut head = Head::EMPTY;
+        for changeset in &made {
+            let (commit, asked) = fixture.counted(commit(&store, changeset, head)).await;
+            head = commit.head();
+            assert_eq!(
+                (asked.of(Kind::Create).requests, asked.total().requests),
+                (1, 1),
+                "{asked}"
+            );
+            let (there, asked) = fixture.counted(store.head()).await;
+            assert_eq!(there.unwrap(), head);
+            assert_eq!((asked.of(Kind::Get).requests, asked.total().requests), (1, 1), "{asked}");
+            let key = commit.records().keys().next().unwrap().clone();
+            let (_, asked) = fixture
+                .counted(async {
+                    assert!(store.get_records(&[key]).await.unwrap().value[0].is_some());
+                    store.scan_log(&LogScan::default()).await.unwrap();
+                    store.scan_records(&RecordScan::default()).await.unwrap();
+                    store.scan_metadata(&MetadataScan::default()).await.unwrap();
+                    store.find_changesets(&[changeset.digest()]).await.unwrap();
+                })
+                .await;
+            assert_eq!(asked.total().requests, 0, "{asked}");
+        }
+    });
+}
+
+#[test]
+fn checkpoints_cost_little_and_spare_much() {
+    const COMMITS: usize = 1_500;
+    let fixture = Fixture::new();
+    block_on(async {
+        let (store, made) = (fixture.create().await, changesets(1, COMMITS));
+        let (mut head, mut records) = (Head::EMPTY, Vec::new());
+        let before = fixture.bucket.requests();
+        for changeset in &made {
+            let commit = commit(&store, changeset, head).await;
+            head = commit.head();
+            records.extend(commit.records().keys().cloned());
+        }
+        let asked = fixture.bucket.requests().since(&before);
+        println!("{COMMITS} commits:\n{asked}");
+        let (creates, puts) = (asked.of(Kind::Create), asked.of(Kind::Put));
+        let updates = asked.of(Kind::Update);
+        assert_eq!(creates.requests as usize, COMMITS, "each commit is one conditional PUT");
+        let more = (puts.requests + updates.requests) as f64 / COMMITS as f64;
+        let bytes = (puts.sent + updates.sent) as f64 / creates.sent as f64;
+        println!("a commit: {more:.3} PUT more, {bytes:.2} times its bytes more");
+        assert!(more < 0.1, "{more} PUT a commit");
+        assert!(bytes < 2.0, "{bytes} times the bytes of commits");
+
+        // Opening: three requests, and the commits of the tail.
+        let tail = COMMITS % 64;
+        let (cold, asked) = fixture.counted(fixture.open()).await;
+        println!("opening:\n{asked}");
+        assert!(asked.total().requests as usize <= 3 + tail, "{asked}");
+        let per_commit = creates.sent / COMMITS as u64;
+        assert!(asked.total().received < 64 * per_commit + 64_000, "{asked}");
+        assert_eq!(cold.head().await.unwrap(), head);
+
+        // Cold point reads, each by a handle of its own: the ends of the larger tables, and a block. Of
+        // 120 look-ups in a table that does not have the key, one reads a block of it in vain.
+        let (mut most, mut more, mut reads) = (0, 0, 0);
+        let mut count = |asked: &Requests| {
+            let requests = asked.total().requests;
+            (most, reads) = (requests.max(most), reads + 1);
+            more += u64::from(requests > 2);
+        };
+        for at in (0..COMMITS - tail).step_by(40) {
+            let cold = fixture.open().await;
+            let key = records[at].clone();
+            let (read, asked) = fixture.counted(cold.get_records(std::slice::from_ref(&key))).await;
+            assert!(read.unwrap().value[0].is_some());
+            count(&asked);
+            let (read, asked) = fixture.counted(cold.get_records(&[key])).await;
+            assert!(read.unwrap().value[0].is_some());
+            assert_eq!(asked.total().requests, 0, "the same again: {asked}");
+
+            let cold = fixture.open().await;
+            let digest = made[at].digest();
+            let (found, asked) = fixture.counted(cold.find_changesets(&[digest])).await;
+            assert_eq!(found.unwrap().value, [Some(Position::new(at as u64 + 1))]);
+            count(&asked);
+
+            let cold = fixture.open().await;
+            let after = Some(Position::new(at as u64));
+            let scan = LogScan { after, limit: PageLimit::items(1), ..LogScan::default() };
+            let (page, asked) = fixture.counted(cold.scan_log(&scan)).await;
+            assert_eq!(page.unwrap().items[0].changeset, made[at]);
+            assert!(asked.total().requests <= 1, "log entry {at}: {asked}");
+        }
+        println!(
+            "of {reads} cold point reads {more} took more than 2 requests, none more than {most}"
+        );
+        assert!(
+            most <= 4 && more * 10 <= reads,
+            "{more} of {reads} took more than 2, up to {most}"
+        );
+
+        // Scans: no more requests than there are tables, whatever they bring.
+        let cold = fixture.open().await;
+        let scan = HistoryScan {
+            record: records[3].clone(),
+            after: None,
+            direction: Direction::Forward,
+            limit: PageLimit::default(),
+        };
+        let (page, asked) = fixture.counted(cold.scan_history(&scan)).await;
+        assert_eq!(page.unwrap().items.len(), 1);
+        println!("a history:\n{asked}");
+        assert!(asked.total().requests <= 12, "{asked}");
+        let cold = fixture.open().await;
+        let limit = PageLimit { items: 10_000, bytes: 64 << 20 };
+        let scan = RecordScan { limit, ..RecordScan::default() };
+        let (page, asked) = fixture.counted(cold.scan_records(&scan)).await;
+        assert_eq!(page.unwrap().items.len(), COMMITS);
+        println!("all records:\n{asked}");
+        assert!(asked.total().requests <= 40, "{asked}");
+
+        let objects = fixture.bucket.contents();
+        let named = |directory: &str| objects.keys().filter(|key| key.contains(directory)).count();
+        println!("{} tables, {} segments", named("/index/"), named("/log/"));
+        assert!(named("/index/") < 30 && named("/log/") < 60, "what is not needed goes");
+    });
+}
+
+#[test]
+fn of_many_writers_about_one_makes_each_checkpoint() {
+    let bucket = Bucket::with(Settings::strict(5));
+    let options = on_one_thread(5).checkpoint_every(32);
+    let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
+    block_on(options.create_in(Arc::clone(&store), "bugs", identity(9))).unwrap();
+    let before = bucket.requests();
+    let made: Vec<_> = (1..=8).map(|author| changesets(author, 40)).collect();
+    all((1..).zip(&made).map(|(author, made)| {
+        let (store, options) = (Arc::clone(&store), options.clone());
+        async move {
+            let handle = options.open_in(store, "bugs").await.unwrap();
+            let mut attempts = 0;
+            for changeset in made {
+                common::push(&handle, changeset, author, &mut attempts).await;
+            }
+        }
+    }));
+    let asked = bucket.requests().since(&before);
+    println!("{asked}");
+    // 320 commits make ten checkpoints.
+    assert!(asked.of(Kind::Update).requests <= 20, "{asked}");
+    assert!(asked.of(Kind::Update).requests >= 5, "{asked}");
+}
+
+#[test]
+fn pulling_where_nothing_is_new_is_one_request() {
+    let fixture = Fixture::new();
+    block_on(async {
+        let replica = Replica::open(fixture.create().await).await.unwrap();
+        let properties = || Properties::try_from([("title", "It fails")]).unwrap();
+        for _ in 0..5 {
+            replica.create("bug", properties()).await.unwrap();
+        }
+        let memory = prophet_store::MemoryStore::new(identity(10));
+        let other = Replica::open(memory).await.unwrap();
+        other.pull(&replica, PullOptions::default()).await.unwrap();
+        let (pulled, asked) = fixture.counted(other.pull(&replica, PullOptions::default())).await;
+        pulled.unwrap();
+        assert_eq!(asked.total().requests, 1, "{asked}");
+    });
+}

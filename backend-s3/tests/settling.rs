@@ -1,0 +1,213 @@
+//! What is said of a commit whose request went wrong, and what a service that does not keep writers
+//! apart is good for.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_s3::{S3Options, S3Store, Writers};
+use common::{changesets, commit_id, commit_of, identity, on_one_thread};
+use futures_lite::future::block_on;
+use object_store::ObjectStore;
+use prophet_bucket::{Bucket, Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings};
+use prophet_store::{Head, ReplicaStore, Sharing, StoreError, Version};
+
+struct Fixture {
+    bucket: Bucket,
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Fixture {
+    fn new(settings: Settings) -> Self {
+        let bucket = Bucket::with(settings);
+        let store = Arc::new(bucket.store());
+        Self { bucket, store }
+    }
+
+    fn plain() -> Self {
+        Self::new(Settings::plain(1))
+    }
+
+    fn create(&self, options: &S3Options) -> Result<S3Store, StoreError> {
+        block_on(options.create_in(Arc::clone(&self.store), "bugs", identity(9)))
+    }
+
+    fn open(&self, options: &S3Options) -> Result<S3Store, StoreError> {
+        block_on(options.open_in(Arc::clone(&self.store), "bugs"))
+    }
+
+    fn commits(&self) -> usize {
+        self.bucket.contents().keys().filter(|key| key.contains("/commits/")).count()
+    }
+}
+
+fn on_commits(fault: Fault) -> Plan {
+    Plan::new().with(Rule::new(fault).on(Kind::Create).below("bugs/commits/").times(1))
+}
+
+#[test]
+fn whatever_hides_the_answer_the_commit_is_found() {
+    use Refusal::*;
+    let made = changesets(1, 1);
+    for fault in [
+        Fault::Lose(Dropped),
+        Fault::Lose(TimedOut),
+        Fault::Lose(InternalError),
+        Fault::Lose(SlowDown),
+        // The client sent it twice, and the second found the first.
+        Fault::Lose(PreconditionFailed),
+        Fault::Lose(Conflict),
+        // Nothing arrived, or nothing was done.
+        Fault::Refuse(Dropped),
+        Fault::Refuse(Conflict),
+        Fault::Refuse(InternalError),
+        Fault::Delay(Landing::After(1)),
+        Fault::Delay(Landing::After(3)),
+        Fault::Delay(Landing::Never),
+    ] {
+        let fixture = Fixture::plain();
+        let store = fixture.create(&on_one_thread(1)).unwrap();
+        fixture.bucket.plan(on_commits(fault));
+        let commit = commit_of(&made[0], Head::EMPTY, commit_id(1, 1));
+        let head = block_on(store.commit(&commit));
+        assert_eq!(head.unwrap(), commit.head(), "{fault:?}\n{}", fixture.bucket.explain());
+        fixture.bucket.land();
+        assert_eq!(fixture.commits(), 1, "{fault:?}");
+        assert_eq!(block_on(store.head()).unwrap(), commit.head(), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_commit_under_way_is_unknown_until_it_is_settled() {
+    let (made, options) = (changesets(1, 1), on_one_thread(1).retries(0));
+    for other_first in [false, true] {
+        let fixture = Fixture::plain();
+        let store = fixture.create(&options).unwrap();
+        let other = fixture.open(&options).unwrap();
+        fixture.bucket.plan(on_commits(Fault::Delay(Landing::ByHand)));
+        let commit = commit_of(&made[0], Head::EMPTY, commit_id(1, 1));
+        let answer = block_on(store.commit(&commit));
+        assert!(matches!(answer, Err(StoreError::OutcomeUnknown { .. })), "{answer:?}");
+        if other_first {
+            let rival = commit_of(&changesets(2, 1)[0], Head::EMPTY, commit_id(2, 1));
+            assert_eq!(block_on(other.commit(&rival)).unwrap(), rival.head());
+            fixture.bucket.land();
+            let answer = block_on(store.commit(&commit));
+            let lost =
+                matches!(answer, Err(StoreError::StaleBase { head, .. }) if head == rival.head());
+            assert!(lost, "{answer:?}");
+        } else {
+            fixture.bucket.land();
+            // A later commit of somebody else, and still it is recognised.
+            assert_eq!(block_on(other.head()).unwrap(), commit.head());
+            let next = commit_of(&changesets(2, 1)[0], commit.head(), commit_id(2, 1));
+            assert_eq!(block_on(other.commit(&next)).unwrap(), next.head());
+            assert_eq!(block_on(store.commit(&commit)).unwrap(), commit.head());
+            assert_eq!(block_on(store.head()).unwrap(), next.head());
+        }
+        assert_eq!(fixture.commits(), if other_first { 1 } else { 2 });
+    }
+}
+
+#[test]
+fn what_is_refused_says_why_and_applied_nothing() {
+    let made = changesets(1, 1);
+    for (refusal, words) in [
+        (Refusal::AccessDenied, "check the credentials"),
+        (Refusal::TimeTooSkewed, "clock of this machine"),
+        (Refusal::NoSuchBucket, "no such bucket"),
+        (Refusal::NotImplemented, "NotImplemented"),
+    ] {
+        let fixture = Fixture::plain();
+        let store = fixture.create(&on_one_thread(1)).unwrap();
+        fixture.bucket.plan(on_commits(Fault::Refuse(refusal)));
+        let commit = commit_of(&made[0], Head::EMPTY, commit_id(1, 1));
+        let error = block_on(store.commit(&commit)).unwrap_err();
+        assert!(!matches!(error, StoreError::OutcomeUnknown { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{refusal:?}: {error}");
+        assert_eq!(fixture.commits(), 0);
+        // And the handle goes on.
+        assert_eq!(block_on(store.commit(&commit)).unwrap(), commit.head());
+    }
+}
+
+#[test]
+fn a_bucket_that_is_not_there_is_not_an_empty_one() {
+    let fixture = Fixture::plain();
+    let store = fixture.create(&on_one_thread(1)).unwrap();
+    fixture.bucket.plan(Plan::new().with(Rule::new(Fault::Refuse(Refusal::NoSuchBucket))));
+    let error = block_on(store.head()).unwrap_err();
+    assert!(error.to_string().contains("no such bucket"), "{error}");
+    let error = fixture.open(&on_one_thread(1)).unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
+    assert!(error.to_string().contains("no such bucket"), "{error}");
+}
+
+#[test]
+fn a_service_that_lets_several_writers_win_is_found_out() {
+    let race = Duration::from_millis(20);
+    for conditions in
+        [Conditions::Ignored, Conditions::LostInRaces(race), Conditions::NotImplemented]
+    {
+        let settings = Settings::strict(3).conditions(conditions);
+        let fixture = Fixture::new(settings);
+        let error = fixture.create(&on_one_thread(1).writers(Writers::Several)).unwrap_err();
+        assert!(error.to_string().contains("several writers apart"), "{conditions:?}: {error}");
+        assert!(fixture.bucket.contents().is_empty(), "{:?}", fixture.bucket.contents().keys());
+
+        let store = fixture.create(&on_one_thread(1)).unwrap();
+        assert!(store.warning().unwrap().contains("only one program"), "{conditions:?}");
+        assert_eq!(store.facts().capabilities.sharing, Sharing::Exclusive);
+        let probes = fixture.bucket.contents().into_keys().filter(|key| key.contains("/probe/"));
+        assert_eq!(probes.count(), 0);
+        let error = fixture.open(&on_one_thread(1)).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        // One writer at a time works.
+        let mut head = Head::EMPTY;
+        for changeset in &changesets(1, 10) {
+            let commit = commit_of(changeset, head, commit_id(1, head.version.get()));
+            head = block_on(store.commit(&commit)).unwrap();
+            assert_eq!(block_on(store.commit(&commit)).unwrap(), head, "{conditions:?}");
+        }
+        block_on(store.close()).unwrap();
+        let error = fixture.open(&on_one_thread(1).writers(Writers::Several)).unwrap_err();
+        assert!(error.to_string().contains("several writers apart"), "{error}");
+        let store = fixture.open(&on_one_thread(1)).unwrap();
+        assert!(store.warning().is_some());
+        assert_eq!(block_on(store.head()).unwrap().version, Version::new(10));
+    }
+}
+
+#[test]
+fn a_service_that_keeps_them_apart_has_no_warning_on_any_seed() {
+    for seed in 0..20 {
+        let fixture = Fixture::new(Settings::strict(seed));
+        let store = fixture.create(&on_one_thread(seed).writers(Writers::Several)).unwrap();
+        assert_eq!(store.warning(), None);
+        assert_eq!(store.facts().capabilities.sharing, Sharing::Processes);
+        let probes = fixture.bucket.contents().into_keys().filter(|key| key.contains("/probe/"));
+        assert_eq!(probes.count(), 0);
+    }
+}
+
+#[test]
+fn where_one_writer_is_all_an_unknown_commit_goes_before_any_other() {
+    let settings = Settings::plain(3).conditions(Conditions::Ignored);
+    let fixture = Fixture::new(settings);
+    let store = fixture.create(&on_one_thread(1).retries(0)).unwrap();
+    fixture.bucket.plan(on_commits(Fault::Delay(Landing::ByHand)));
+    let lost = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
+    let answer = block_on(store.commit(&lost));
+    assert!(matches!(answer, Err(StoreError::OutcomeUnknown { .. })), "{answer:?}");
+    // Another one on the same base would be replaced when the first arrives.
+    let rival = commit_of(&changesets(2, 1)[0], Head::EMPTY, commit_id(2, 1));
+    let answer = block_on(store.commit(&rival));
+    let stale = matches!(answer, Err(StoreError::StaleBase { head, .. }) if head == lost.head());
+    assert!(stale, "{answer:?}");
+    fixture.bucket.land();
+    assert_eq!(block_on(store.head()).unwrap(), lost.head());
+    assert_eq!(fixture.commits(), 1);
+}
