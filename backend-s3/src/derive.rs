@@ -10,7 +10,7 @@ use prophet_store::{Digest, Head, LogEntry, Position, StoreError};
 use prophet_tables::{BlockCache, Layers, Memory, Summary, TableWriter};
 
 use crate::bucket::Bucket;
-use crate::index::{IndexTable, ObjectAt, TableAt, Trouble};
+use crate::index::{IndexTable, ObjectAt, TableAt, Trouble, pack_for};
 use crate::layout;
 use crate::merge;
 use crate::root::{Chunk, Retired, Root, SegmentAt};
@@ -20,6 +20,9 @@ use crate::together::together;
 /// So long a chunk is at least, where the segment goes on: a request costs about as much as so many
 /// bytes do.
 const CHUNK_BYTES: u64 = 64 << 10;
+
+/// The ends of a table are in the root up to so many bytes, which is written anew each time.
+const INLINE_BYTES: u64 = 4 << 10;
 
 /// An object that is to be written.
 pub(crate) type NewObject = (String, Vec<u8>);
@@ -48,18 +51,25 @@ pub(crate) async fn derive(
         root.segments.push(at);
     }
 
-    let (bytes, summary) = table_of(&state.layers, before.tables.is_empty()).await?;
+    let (mut bytes, summary) = table_of(&state.layers, before.tables.is_empty()).await?;
     let crc = crc32fast::hash(&bytes);
+    let ends = last_bytes(&bytes, summary.ends).to_vec();
+    let inline = (summary.ends <= INLINE_BYTES).then(|| ends.clone());
+    let pack = match &inline {
+        Some(_) => Vec::new(),
+        None => pack_for(bucket, trouble, 0, &before.tables).await?,
+    };
     let at = TableAt {
         name: layout::table(before.head.version, state.head.version, crc),
         level: 0,
         bytes: summary.bytes,
         ends: summary.ends,
-        pack: 0,
-        inline: Some(last_bytes(&bytes, summary.ends).to_vec()),
+        pack: pack.len() as u64,
+        inline,
     };
+    bytes.extend(pack);
     let table = IndexTable::new(at);
-    table.open(bucket, trouble, last_bytes(&bytes, summary.ends))?;
+    table.open(bucket, trouble, &ends)?;
     objects.push((table.at.name.clone(), bytes));
     root.tables.insert(0, Arc::new(table));
     write_all(bucket, objects).await?;

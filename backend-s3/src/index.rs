@@ -61,7 +61,8 @@ pub(crate) struct TableAt {
     pub(crate) bytes: u64,
     /// How many of its last bytes are enough to open it.
     pub(crate) ends: u64,
-    /// How many bytes come after it in its object: the ends of the older tables of its level.
+    /// How many bytes come after it in its object: the ends of the older tables of its level that the
+    /// root does not have.
     pub(crate) pack: u64,
     /// Its ends, where the root has them.
     pub(crate) inline: Option<Vec<u8>>,
@@ -136,30 +137,49 @@ pub(crate) async fn open_level(
     trouble: &Trouble,
     tables: &[&IndexTable],
 ) -> Result<(), StoreError> {
-    let Some(newest) = tables.first() else { return Ok(()) };
-    if tables.iter().all(|table| table.get().is_some()) {
-        return Ok(());
-    }
-    if tables.iter().any(|table| table.at.inline.is_none()) {
-        // The ends of a whole level are together.
-        let bytes = read_ends(bucket, trouble, &newest.at).await?;
-        let mut rest = bytes.as_slice();
-        for table in tables {
-            let len = usize::try_from(table.at.ends).unwrap_or(usize::MAX);
-            let Some((ends, more)) = rest.split_at_checked(len) else {
-                trouble.note();
-                let place = bucket.place_of(&newest.at.name);
-                return Err(StoreError::corrupt(place, "the ends of a table are not all there"));
-            };
-            table.open(bucket, trouble, ends)?;
-            rest = more;
-        }
-        return Ok(());
-    }
+    let (mut apart, mut closed) = (Vec::new(), false);
     for table in tables {
-        table.open(bucket, trouble, table.at.inline.as_deref().unwrap_or_default())?;
+        match &table.at.inline {
+            Some(ends) if table.get().is_none() => table.open(bucket, trouble, ends)?,
+            Some(_) => {}
+            None => {
+                closed |= table.get().is_none();
+                apart.push(*table);
+            }
+        }
+    }
+    let Some(newest) = apart.first().filter(|_| closed).map(|table| &table.at) else {
+        return Ok(());
+    };
+    // The ends of all of them are together.
+    let bytes = read_ends(bucket, trouble, newest).await?;
+    let mut rest = bytes.as_slice();
+    for table in apart {
+        let len = usize::try_from(table.at.ends).unwrap_or(usize::MAX);
+        let Some((ends, more)) = rest.split_at_checked(len) else {
+            trouble.note();
+            let place = bucket.place_of(&newest.name);
+            return Err(StoreError::corrupt(place, "the ends of a table are not all there"));
+        };
+        table.open(bucket, trouble, ends)?;
+        rest = more;
     }
     Ok(())
+}
+
+/// What is to come after a new table of this level in its object: the ends of the older ones, as far as
+/// the root does not have them.
+pub(crate) async fn pack_for(
+    bucket: &Bucket,
+    trouble: &Trouble,
+    level: u32,
+    older: &[Arc<IndexTable>],
+) -> Result<Vec<u8>, StoreError> {
+    let newest = older.iter().find(|it| it.at.level == level && it.at.inline.is_none());
+    match newest {
+        Some(newest) => read_ends(bucket, trouble, &newest.at).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 /// A table that cannot be read.

@@ -7,7 +7,7 @@ use prophet_tables::{MergeError, TableWriter, keys, merge_tables};
 
 use crate::bucket::Bucket;
 use crate::derive::{Cutter, last_bytes, write_all};
-use crate::index::{IndexTable, TableAt, Trouble, open_level, read_ends, table_error};
+use crate::index::{IndexTable, TableAt, Trouble, open_level, pack_for, table_error};
 use crate::layout;
 use crate::log::read_part;
 use crate::root::Root;
@@ -75,11 +75,8 @@ async fn merge(
     let ends = last_bytes(&bytes, summary.ends).to_vec();
 
     // The ends of the older tables of its level come along, so that one request brings all of them.
-    let next = root.tables.get(end).filter(|next| next.at.level == level);
-    let pack = match next {
-        Some(newest) => read_ends(bucket, trouble, &newest.at).await?,
-        None => Vec::new(),
-    };
+    let older = root.tables.get(end..).unwrap_or_default();
+    let pack = pack_for(bucket, trouble, level, older).await?;
     let crc = crc32fast::hash(&bytes);
     let (after, last) = spans(parts);
     let name = layout::table(after, last, crc);

@@ -224,3 +224,51 @@ fn pulling_where_nothing_is_new_is_one_request() {
         assert_eq!(asked.total().requests, 1, "{asked}");
     });
 }
+
+/// `PROPHET_CHANGESETS` says how many; some thousands otherwise.
+#[test]
+fn opening_costs_the_same_however_long_the_history_is() {
+    let count = std::env::var("PROPHET_CHANGESETS").ok().and_then(|text| text.parse().ok());
+    let count: usize = count.unwrap_or(6_000);
+    let made = changesets(1, count);
+    let fixture = Fixture::new();
+    block_on(async {
+        let store = fixture.create().await;
+        let mut head = Head::EMPTY;
+        for changesets in made.chunks(count / 200) {
+            let mut commit = Commit::new(commit_id(2, head.version.get()), head);
+            for changeset in changesets {
+                let mut states = std::collections::BTreeMap::new();
+                let position = commit.head().position.next();
+                let entry = prophet_store::LogEntry::integrate(position, changeset, &mut states);
+                commit = commit.with_entry(entry).unwrap();
+                for state in states.into_values() {
+                    commit = commit.with_record(state).unwrap();
+                }
+            }
+            head = store.commit(&commit).await.unwrap();
+        }
+        store.checkpoint().await.unwrap();
+        let root = fixture.bucket.object("bugs/manifest.json").unwrap().len();
+        let all: usize = fixture.bucket.contents().values().map(|bytes| bytes.len()).sum();
+        let (cold, asked) = fixture.counted(fixture.open()).await;
+        let received = asked.total().received;
+        println!(
+            "{count} changesets, {all} bytes in all, {root} of them in the root; opening:\n{asked}"
+        );
+        assert_eq!(asked.total().requests, 3, "{asked}");
+        assert!(received < 30_000 + 3 * count as u64 / 10 && received * 20 < all as u64, "{asked}");
+        let digest = made[count / 3].digest();
+        let (found, asked) = fixture.counted(cold.find_changesets(&[digest])).await;
+        assert_eq!(found.unwrap().value, [Some(Position::new(count as u64 / 3 + 1))]);
+        println!("a changeset:\n{asked}");
+        assert!(asked.total().requests <= 4, "{asked}");
+        let after = Some(Position::new(count as u64 / 2));
+        let scan = LogScan { after, limit: PageLimit::items(1), ..LogScan::default() };
+        let (page, asked) = fixture.counted(cold.scan_log(&scan)).await;
+        assert_eq!(page.unwrap().items[0].changeset, made[count / 2]);
+        assert_eq!(asked.total().requests, 1, "{asked}");
+        assert!(asked.total().received < 400_000, "{asked}");
+        assert_eq!(cold.head().await.unwrap(), head);
+    });
+}
