@@ -70,6 +70,7 @@
 //! **A probe is no proof.** It finds what a service does now, on one machine, in a few races.
 
 mod bucket;
+mod checkpoint;
 #[cfg(feature = "cloud")]
 mod cloud;
 mod commit;

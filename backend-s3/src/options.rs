@@ -205,7 +205,7 @@ impl S3Options {
     /// it for reading and writing.
     ///
     /// The client's own retries are best left off: they hide what became of a conditional write, which
-    /// this store then has to find out. About 70 requests, most of them for the probe.
+    /// this store then has to find out. About 75 requests, most of them for the probe.
     ///
     /// # Errors
     /// `AlreadyExists` where there is something under the prefix. What the service says. With
