@@ -103,3 +103,20 @@ fn what_is_newer_or_no_replica_is_left_as_it_is() {
     assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
     assert_eq!(files(&other).len(), 1);
 }
+
+/// All who verify read the same file `head`.
+#[test]
+fn several_verify_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::create(directory.path().join("replica"), identity()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    let found = block_on(store.verify()).unwrap();
+                    assert_eq!(found.problems, Vec::<String>::new());
+                }
+            });
+        }
+    });
+}
