@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prophet_store::{DatabaseId, Identity, ReplicaId, StoreError};
 
+use crate::engine::exists;
 use crate::error::file;
 use crate::top::Top;
 
@@ -72,8 +73,12 @@ impl Layout {
         }
     }
 
-    /// Whether there is nothing but what a creation that was cut off left behind.
+    /// Whether there is nothing but what a creation that was cut off left behind: which takes the lock
+    /// before it makes anything else.
     pub(crate) fn is_unfinished(&self) -> Result<bool, StoreError> {
+        if exists(&self.tree()) && !exists(&self.lock_file()) {
+            return Ok(false);
+        }
         let failed = file(&self.place, "looking at the directory");
         let ours = [self.lock_file(), self.witness(), self.tree(), self.unfinished_identity()];
         for entry in fs::read_dir(&self.directory).map_err(&failed)? {
