@@ -198,7 +198,7 @@ impl FsOptions {
         }
         let lock = place.disk.open(LOCK).map_err(place.io("opening the lock"))?;
         // Whoever wrote last may have died before it told others, or a file was removed.
-        let untold = !seal::is_told(&place, state.head);
+        let untold = !seal::is_told(&place, &state);
         let shared = Arc::new(Shared::new(place, state));
         let (segment_bytes, views) = (self.segment_bytes, self.views);
         let writer = writer::start(Arc::clone(&shared), lock, segment_bytes, views, untold)?;

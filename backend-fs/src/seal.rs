@@ -6,7 +6,7 @@ use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader, LineWriter, Start};
 use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, MANIFEST, Manifest, Segment};
 use prophet_files::segment::{crc_of_name, open_name, sealed_name, unpack};
-use prophet_store::{Head, Position, StoreError};
+use prophet_store::{Position, StoreError};
 use prophet_tables::{TableWriter, keys, merge_tables};
 
 use crate::disk::{Disk, DiskFile};
@@ -271,12 +271,18 @@ pub(crate) fn put_manifest(place: &Place, state: &State) -> io::Result<()> {
     put_file(&*place.disk, "", MANIFEST, |out| out.write_all(&manifest))
 }
 
-/// Whether the manifest says that this is the head.
-pub(crate) fn is_told(place: &Place, head: Head) -> bool {
+/// Whether the manifest says that this is the head, and names the files that there are: who sealed the
+/// last one may have died before it said so.
+pub(crate) fn is_told(place: &Place, state: &State) -> bool {
     let read = || {
         let file = place.disk.open(MANIFEST)?;
         file.read_at(0, to_usize(file.len()?))
     };
     let manifest = read().ok().and_then(|bytes| Manifest::decode(&bytes).ok());
-    manifest.is_some_and(|manifest| manifest.identity == place.identity && manifest.head == head)
+    let named = |manifest: Manifest| manifest.segments.into_iter().map(|segment| segment.name);
+    manifest.is_some_and(|manifest| {
+        manifest.identity == place.identity
+            && manifest.head == state.head
+            && named(manifest).eq(named(state.manifest()))
+    })
 }

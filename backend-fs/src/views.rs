@@ -14,6 +14,7 @@ use crate::layout::RECORDS;
 use crate::load::Place;
 use crate::seal::put_file;
 use crate::state::{State, decode};
+use crate::tail::to_usize;
 
 /// Which commit the files are of.
 const WRITTEN: &str = "records/.written.json";
@@ -142,8 +143,7 @@ fn written(place: &Place) -> io::Result<Option<Written>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let len = file.len()?.min(4_096);
-    Ok(serde_json::from_slice(&file.read_at(0, len as usize)?).ok())
+    Ok(serde_json::from_slice(&file.read_at(0, to_usize(file.len()?))?).ok())
 }
 
 fn line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {

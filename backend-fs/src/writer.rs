@@ -184,7 +184,8 @@ impl Worker {
             let _appending = shared.begin_append()?;
             let mut tail = shared.state().tail.clone();
             if tail.len < worker.segment_bytes {
-                return Ok(());
+                // Who sealed it may have died before it told others.
+                return Ok(false);
             }
             if !tail.sealed {
                 let database = worker.shared.place.identity.database;
@@ -202,9 +203,9 @@ impl Worker {
                 tail.sealed = true;
                 worker.shared.change(|state| state.tail = tail);
             }
-            go_on(&shared)
+            go_on(&shared).map(|()| true)
         });
-        if sealed.is_ok() {
+        if matches!(sealed, Ok(true)) {
             self.untold = None;
         }
     }

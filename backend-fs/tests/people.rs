@@ -6,6 +6,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +20,7 @@ use prophet_store::{
     ReplicaStoreExt as _,
 };
 use serde_json::Value;
+use support::{IDENTITY, Workload};
 
 fn properties(title: &str) -> Properties {
     Properties::try_from([("title", title)]).unwrap()
@@ -279,4 +282,49 @@ fn a_directory_with_something_else_in_it_is_left_alone() {
     let file = FsStore::create(directory.path().join("letter.txt"), identity).unwrap_err();
     assert!(file.to_string().contains("letter.txt"), "{file}");
     assert_eq!(names(directory.path()), ["letter.txt"]);
+}
+
+/// A program that seals a segment may die before it says so in the manifest: whoever opens the replica
+/// then does, also where nothing was committed meanwhile.
+#[test]
+fn a_manifest_that_names_a_file_that_was_sealed_is_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let commits = &Workload::small().commits;
+    let [open, sealed] = [u64::MAX, 1].map(|bytes| {
+        let path = directory.path().join(bytes.to_string());
+        let options = FsOptions::new().segment_bytes(bytes).views(false);
+        let store = options.create(&path, IDENTITY).unwrap();
+        for commit in commits {
+            block_on(store.commit(commit)).unwrap();
+        }
+        block_on(store.close()).unwrap();
+        path
+    });
+    fs::copy(open.join("manifest.json"), sealed.join("manifest.json")).unwrap();
+    let store = FsOptions::new().views(false).open(&sealed).unwrap();
+    block_on(store.close()).unwrap();
+    let manifest = fs::read(sealed.join("manifest.json")).unwrap();
+    for segment in Manifest::decode(&manifest).unwrap().segments {
+        assert!(sealed.join(&segment.name).exists(), "{}", segment.name);
+    }
+}
+
+/// However many types there are, what is written once is not written again.
+#[test]
+fn records_of_many_types_are_left_as_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    let store = FsOptions::new().create(&path, IDENTITY).unwrap();
+    block_on(async {
+        let replica = Replica::open(store).await.unwrap();
+        for number in 0..200 {
+            let record_type = format!("a_type_of_records_{number:04}");
+            replica.create(record_type.as_str(), properties("a title")).await.unwrap();
+        }
+        replica.close().await.unwrap();
+    });
+    let file = path.join("records/a_type_of_records_0007.jsonl");
+    fs::write(&file, "it is not touched").unwrap();
+    block_on(FsOptions::new().open(&path).unwrap().close()).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "it is not touched");
 }

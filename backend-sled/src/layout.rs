@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prophet_store::{DatabaseId, Identity, ReplicaId, StoreError};
 
+use crate::engine::exists;
 use crate::error::file;
 use crate::top::Top;
 
@@ -71,8 +73,12 @@ impl Layout {
         }
     }
 
-    /// Whether there is nothing but what a creation that was cut off left behind.
+    /// Whether there is nothing but what a creation that was cut off left behind: which takes the lock
+    /// before it makes anything else.
     pub(crate) fn is_unfinished(&self) -> Result<bool, StoreError> {
+        if exists(&self.tree()) && !exists(&self.lock_file()) {
+            return Ok(false);
+        }
         let failed = file(&self.place, "looking at the directory");
         let ours = [self.lock_file(), self.witness(), self.tree(), self.unfinished_identity()];
         for entry in fs::read_dir(&self.directory).map_err(&failed)? {
@@ -151,34 +157,40 @@ impl Layout {
 
 /// What was acknowledged last. It is written after each commit and synced seldom: it may be older than
 /// the tree, but where the tree is older, acknowledged commits are gone.
+///
+/// One at a time reads or writes it, for the place in the file is that of all who have it open.
 #[derive(Debug)]
-pub(crate) struct Witness(File);
+pub(crate) struct Witness(Mutex<File>);
 
 impl Witness {
     pub(crate) fn open(layout: &Layout) -> Result<Self, StoreError> {
         let failed = file(&layout.place, "opening the file `head`");
         let options = File::options().read(true).write(true).create(true).truncate(false).clone();
-        Ok(Self(options.open(layout.witness()).map_err(failed)?))
+        Ok(Self(Mutex::new(options.open(layout.witness()).map_err(failed)?)))
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it says, if it can be read.
     pub(crate) fn read(&self) -> Option<Top> {
         let mut bytes = Vec::new();
-        let mut file = &self.0;
+        let mut file = self.file();
         file.seek(SeekFrom::Start(0)).ok()?;
-        file.take(256).read_to_end(&mut bytes).ok()?;
+        (&*file).take(256).read_to_end(&mut bytes).ok()?;
         Top::from_bytes(unsealed(&bytes)?)
     }
 
     /// One write within a sector: after a crash it is there or not.
     pub(crate) fn write(&self, top: &Top) -> std::io::Result<()> {
-        let mut file = &self.0;
+        let mut file = self.file();
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&sealed(top.to_bytes().to_vec()))
     }
 
     pub(crate) fn sync(&self) -> std::io::Result<()> {
-        self.0.sync_all()
+        self.file().sync_all()
     }
 }
 

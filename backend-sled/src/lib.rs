@@ -28,7 +28,8 @@
 //! - One handle at a time: a second one, of this or another program, is answered with
 //!   [`Locked`](prophet_store::StoreError::Locked). There are no handles that only read, for sled
 //!   writes when it opens.
-//! - Reads never wait for a commit. A page is of one head.
+//! - Reads do not wait for a commit that is being written; while a commit waits for the end of a verify,
+//!   reads wait with it. A page is of one head.
 //! - Every value certifies itself, with its key. Damage that is read is answered with
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt), and so is whatever makes sled give up.
 //!
@@ -48,7 +49,8 @@
 //!
 //! After a failure to write nothing more is committed by the handle. The commit that met it is answered
 //! with [`OutcomeUnknown`](prophet_store::StoreError::OutcomeUnknown), those that follow with
-//! [`Closed`](prophet_store::StoreError::Closed); reads go on.
+//! [`Closed`](prophet_store::StoreError::Closed). Reads go on where sled has in memory what they need; what
+//! it has to fetch it may refuse, and then the replica has to be opened again.
 //!
 //! `docs/format.md` describes the files and every key.
 

@@ -104,6 +104,10 @@ impl SledOptions {
             return Err(StoreError::already_exists(&layout.place));
         }
         if exists(&layout.tree()) {
+            // A creation that was cut off committed nothing.
+            if Witness::open(&layout)?.read().is_some_and(|told| told.head != Head::EMPTY) {
+                return Err(StoreError::already_exists(&layout.place));
+            }
             fs::remove_dir_all(layout.tree()).map_err(&failed)?;
         }
         let engine = Engine::open(&layout.place, &layout.tree(), self.cache_bytes, lock)?;

@@ -1,9 +1,10 @@
 //! Committing: one thread of each handle applies batches to the tree.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
-use prophet_kv::{Tally, Write, certified, certify, writes};
+use prophet_kv::{Tally, certified, certify, writes};
 use prophet_store::{Commit, Head, StoreError};
 use prophet_writer::{Queue, Writer};
 use sled::{Batch, IVec};
@@ -59,7 +60,8 @@ impl Worker {
         if let Some(applied) = applied {
             return Ok(applied);
         }
-        let mut list = Vec::new();
+        // A commit may bring a vote twice: the last one counts.
+        let mut list = BTreeMap::new();
         writes::commit(&mut list, commit);
         writes::forget(&mut list, commit.head().version);
         let (changes, tally) = self.changes(list, top.tally)?;
@@ -90,7 +92,7 @@ impl Worker {
     /// What a list of writes changes in the tree, in the order of keys, and what all keys come to then.
     fn changes(
         &self,
-        list: Vec<Write>,
+        list: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
         mut tally: Tally,
     ) -> Result<(Vec<Change>, Tally), StoreError> {
         let mut changes = Vec::with_capacity(list.len());

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use backend_sled::SledStore;
 use futures_lite::future::block_on;
-use prophet_store::{Identity, ReplicaStore as _, StoreError};
+use prophet_store::{Commit, CommitId, Head, Identity, ReplicaStore as _, StoreError};
 
 fn identity() -> Identity {
     Identity::new_database().unwrap()
@@ -102,4 +102,47 @@ fn what_is_newer_or_no_replica_is_left_as_it_is() {
     let error = SledStore::create(other.join("notes.txt"), identity()).unwrap_err();
     assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
     assert_eq!(files(&other).len(), 1);
+}
+
+/// All who verify read the same file `head`.
+#[test]
+fn several_verify_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::create(directory.path().join("replica"), identity()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    let found = block_on(store.verify()).unwrap();
+                    assert_eq!(found.problems, Vec::<String>::new());
+                }
+            });
+        }
+    });
+}
+
+/// What is there without the file `replica` is not taken for a creation that was cut off, unless there
+/// is nothing in it.
+#[test]
+fn nothing_is_created_over_commits_or_the_tree_of_somebody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    let store = SledStore::create(&path, identity()).unwrap();
+    let commit = Commit::new(CommitId::from_bytes([7; 16]), Head::EMPTY);
+    block_on(store.commit(&commit)).unwrap();
+    drop(store);
+    let kept = fs::read(path.join("replica")).unwrap();
+    fs::remove_file(path.join("replica")).unwrap();
+    let error = SledStore::create(&path, identity()).unwrap_err();
+    assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+    fs::write(path.join("replica"), kept).unwrap();
+    let store = SledStore::open(&path).unwrap();
+    assert_eq!(block_on(store.head()).unwrap(), commit.head());
+
+    let other = directory.path().join("other");
+    fs::create_dir_all(other.join("sled")).unwrap();
+    fs::write(other.join("sled/db"), "mine").unwrap();
+    let error = SledStore::create(&other, identity()).unwrap_err();
+    assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+    assert_eq!(fs::read(other.join("sled/db")).unwrap(), b"mine");
 }
