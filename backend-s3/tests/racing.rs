@@ -19,9 +19,14 @@ use prophet_store::{
 
 const WRITERS: u8 = 16;
 
-/// How many seeds: `PROPHET_SEEDS`, or a few.
+/// How many seeds there are: `PROPHET_SEEDS`, or a few; and commits by each writer:
+/// `PROPHET_COMMITS`, or as many as are a thousand together.
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
 fn seeds() -> u64 {
-    std::env::var("PROPHET_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+    number("PROPHET_SEEDS", 3)
 }
 
 async fn opened<T>(mut open: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
@@ -117,7 +122,8 @@ fn race(seed: u64, made: &[Vec<Changeset>], fault: f64) {
 
 #[test]
 fn sixteen_writers_and_a_thousand_commits_lose_nothing() {
-    let made: Vec<_> = (1..=WRITERS).map(|author| changesets(author, 63)).collect();
+    let each = usize::try_from(number("PROPHET_COMMITS", 63)).unwrap();
+    let made: Vec<_> = (1..=WRITERS).map(|author| changesets(author, each)).collect();
     let first = match std::env::var("PROPHET_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => fresh_seed().unwrap() % 1_000_000_000,

@@ -9,7 +9,9 @@ use backend_s3::{S3Options, Writers};
 use conformance::{Harness, Place, Power, Store, Suite};
 use futures_lite::future::block_on;
 use prophet_bucket::{Program, RealServer};
-use prophet_store::{Identity, Properties, Replica, ReplicaStore as _, Sharing, StoreError};
+use prophet_store::{
+    Identity, Properties, Replica, ReplicaStore as _, ReplicaStoreExt as _, Sharing, StoreError,
+};
 
 fn options(server: &RealServer) -> S3Options {
     let at = server.endpoint();
@@ -103,6 +105,36 @@ fn suite(program: Program) {
 #[test]
 fn moto_is_a_bucket_for_several_writers() {
     suite(Program::Moto);
+}
+
+/// A server that is in use with people, on a disk.
+#[test]
+fn three_write_to_seaweedfs_at_once_and_lose_nothing() {
+    const EACH: u64 = 25;
+    let server = RealServer::start(Program::SeaweedFs).unwrap();
+    let options = options(&server).checkpoint_every(16).writers(Writers::Several);
+    let url = format!("s3://{}/bugs", server.endpoint().bucket);
+    block_on(options.create(&url, Identity::new_database().unwrap())).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                block_on(async {
+                    let replica = Replica::open(options.open(&url).await.unwrap()).await.unwrap();
+                    for _ in 0..EACH {
+                        replica.create("bug", Properties::default()).await.unwrap();
+                    }
+                    replica.close().await.unwrap();
+                });
+            });
+        }
+    });
+    block_on(async {
+        let store = options.open(&url).await.unwrap();
+        assert_eq!(store.head().await.unwrap().position.get(), 3 * EACH);
+        assert!(store.verify().await.unwrap().is_sound());
+        let audit = store.audit().await.unwrap();
+        assert!(audit.is_sound() && audit.records == 3 * EACH, "{audit:?}");
+    });
 }
 
 #[test]
