@@ -1,5 +1,6 @@
 //! What the readers and the writer of one handle share: the state, and who may bring it up to date.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use prophet_store::StoreError;
@@ -15,16 +16,21 @@ pub(crate) struct Shared {
     pub(crate) place: Place,
     state: RwLock<State>,
     cache: LogCache,
+    /// A commit may be in the state in part, for it could not be taken in.
+    partial: AtomicBool,
     /// Held while the log is read on.
     reading_on: Mutex<Reading>,
+    /// What a commit of this handle that is durable makes of the state. Whoever comes first, the
+    /// writer or a reader, sees to it.
+    to_take_in: Mutex<Option<Change>>,
 }
+
+type Change = Box<dyn FnOnce(&mut State) + Send>;
 
 #[derive(Default)]
 struct Reading {
     /// This handle is appending: then nobody else is, and what is behind the end is no commit yet.
     appending: bool,
-    /// A commit may be in the state in part, for it could not be taken in.
-    partial: bool,
     /// Nothing is known any more of what is durable.
     stopped: bool,
 }
@@ -35,7 +41,9 @@ impl Shared {
             place,
             state: RwLock::new(state),
             cache: LogCache::default(),
+            partial: AtomicBool::new(false),
             reading_on: Mutex::default(),
+            to_take_in: Mutex::default(),
         }
     }
 
@@ -47,6 +55,25 @@ impl Shared {
     /// Changes the state; only for whoever holds the lock of the place.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whoever reads from now on finds the state changed. Only for whoever appends.
+    pub(crate) fn will_take_in(&self, change: Change) {
+        *self.to_take_in() = Some(change);
+    }
+
+    fn to_take_in(&self) -> MutexGuard<'_, Option<Change>> {
+        self.to_take_in.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state as it is to be changed, unless somebody did so.
+    pub(crate) fn take_in(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(change) = self.to_take_in().take() else { return };
+        // Should it not come to its end, the state is loaded anew.
+        self.partial.store(true, Ordering::Release);
+        change(&mut state);
+        self.partial.store(false, Ordering::Release);
     }
 
     fn reading_on(&self) -> MutexGuard<'_, Reading> {
@@ -68,10 +95,13 @@ impl Shared {
         &self,
         read: impl FnOnce(Log<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if self.to_take_in().is_some() {
+            self.take_in();
+        }
         {
-            let mut reading = self.reading_on();
+            let reading = self.reading_on();
             if !reading.appending && !reading.stopped {
-                self.read_on(&mut reading, false)?;
+                self.read_on(&reading, false)?;
             }
         }
         self.on(&self.state(), read)
@@ -87,7 +117,7 @@ impl Shared {
     /// is taken away, and the name of the segment is durable.
     pub(crate) fn begin_append(&self) -> Result<Appending<'_>, StoreError> {
         let mut reading = self.reading_on();
-        let rest = self.read_on(&mut reading, true)?;
+        let rest = self.read_on(&reading, true)?;
         {
             let state = self.state();
             if !state.tail.name.is_empty() {
@@ -110,7 +140,7 @@ impl Shared {
     }
 
     /// Reads on in the log. `keep` says whether the lock is held.
-    fn read_on(&self, reading: &mut Reading, keep: bool) -> Result<Rest, StoreError> {
+    fn read_on(&self, _held: &Reading, keep: bool) -> Result<Rest, StoreError> {
         if self.place.published.is_some() {
             return Ok(Rest::Nothing);
         }
@@ -128,14 +158,14 @@ impl Shared {
                  this handle and open the replica again",
             ));
         }
-        if !reading.partial && !sealed {
+        if !self.partial.load(Ordering::Acquire) && !sealed {
             if end == len {
                 return Ok(Rest::Nothing);
             }
-            reading.partial = true;
+            self.partial.store(true, Ordering::Release);
             match self.change(|state| self.follow(state, keep)) {
                 Ok(rest) => {
-                    reading.partial = false;
+                    self.partial.store(false, Ordering::Release);
                     if !self.state().tail.sealed {
                         return Ok(rest);
                     }
@@ -146,7 +176,11 @@ impl Shared {
             }
         }
         // There are other segments now, or will be.
-        if sealed && !reading.partial && !keep && !self.place.goes_on_behind(&self.state().tail)? {
+        if sealed
+            && !self.partial.load(Ordering::Acquire)
+            && !keep
+            && !self.place.goes_on_behind(&self.state().tail)?
+        {
             return Ok(Rest::Nothing);
         }
         let (loaded, torn) = match keep {
@@ -154,11 +188,11 @@ impl Shared {
             false => self.place.load_beside_writers()?,
         };
         self.change(|state| {
-            if reading.partial || loaded.head.version >= state.head.version {
+            if self.partial.load(Ordering::Acquire) || loaded.head.version >= state.head.version {
                 *state = loaded;
             }
         });
-        reading.partial = false;
+        self.partial.store(false, Ordering::Release);
         Ok(torn)
     }
 

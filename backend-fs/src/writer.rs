@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
 use prophet_store::{Commit, CommitId, Head, RecordState, Resolution, StoreError};
-use prophet_writer::{Job, Next, Queue, Writer};
+use prophet_writer::{Job, Next, Queue, Reply, Writer};
 
 use crate::disk::DiskFile;
 use crate::layout::LOCK;
@@ -111,37 +111,40 @@ impl Worker {
         acted
     }
 
-    fn commit(&mut self, job: Job<Commit>) {
+    fn commit(&mut self, Job { work: commit, reply, .. }: Job<Commit>) {
         if self.shared.is_stopped() {
-            job.answer(Err(StoreError::closed(&*self.shared.place.name)));
-            return;
+            return reply.answer(Err(StoreError::closed(&*self.shared.place.name)));
         }
-        let mut job = Some(job);
-        let refused = self.locked(|worker| worker.append(&mut job));
-        if let (Some(job), Err(error)) = (job, refused) {
-            job.answer(Err(error));
+        let mut reply = Some(reply);
+        let refused = self.locked(|worker| worker.append(commit, &mut reply));
+        if let (Some(reply), Err(error)) = (reply, refused) {
+            reply.answer(Err(error));
         }
     }
 
     /// Appends a commit, and answers it if nothing keeps from that.
-    fn append(&mut self, job: &mut Option<Job<Commit>>) -> Result<(), StoreError> {
+    fn append(&mut self, commit: Commit, reply: &mut Option<Reply>) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let _appending = shared.begin_append()?;
         if shared.state().tail.sealed {
             go_on(&shared)?;
         }
-        let Some(commit) = job.as_ref().map(|job| &job.work) else { return Ok(()) };
-        if let Some(applied) = judge(&shared, commit)? {
-            job.take().map(|job| job.answer(Ok(applied)));
+        let answer = |reply: &mut Option<Reply>, head| {
+            if let Some(reply) = reply.take() {
+                reply.answer(Ok(head));
+            }
+        };
+        if let Some(applied) = judge(&shared, &commit)? {
+            answer(reply, applied);
             return Ok(());
         }
         let end = CommitEnd {
             head: commit.head(),
             metadata: commit.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            records: records_of_its_own(commit),
-            resolutions: resolutions_of_its_own(commit),
+            records: records_of_its_own(&commit),
+            resolutions: resolutions_of_its_own(&commit),
         };
-        let database = shared.place.identity.database;
+        let (database, head) = (shared.place.identity.database, end.head);
         let state = shared.state();
         let tail = &state.tail;
         let mut lines = LineWriter::after(database, tail.lines.frame().clone());
@@ -155,10 +158,8 @@ impl Worker {
         put(&shared, tail, &text, commit.id())?;
         drop(state);
         self.untold.get_or_insert_with(now);
-        shared.change(|state| {
-            // It is durable, and whoever reads waits until it is in the state: so it is answered
-            // first, for the one who made it has something to do as well.
-            let Some(commit) = job.take().map(|job| job.answer(Ok(end.head))) else { return };
+        let len = text.len() as u64;
+        shared.will_take_in(Box::new(move |state| {
             let tail = &mut state.tail;
             // The last line is the end of the commit.
             let entries = commit.entries().iter().map(Some).chain([None]);
@@ -166,11 +167,15 @@ impl Worker {
                 tail.frames.note(begins, at, entry);
             }
             tail.last = tail.len;
-            tail.len += text.len() as u64;
-            tail.head = end.head;
+            tail.len += len;
+            tail.head = head;
             tail.lines = LineReader::after(database, lines.frame().clone());
             state.apply(commit.entries(), &end, commit.records().values());
-        });
+        }));
+        // It is durable, and whoever reads takes it in first: so it is answered before it is taken in,
+        // for the one who made it has something to do as well.
+        answer(reply, head);
+        shared.take_in();
         Ok(())
     }
 
@@ -193,10 +198,13 @@ impl Worker {
                 let mut text = Vec::new();
                 LineWriter::after(database, tail.lines.frame().clone())
                     .write(&Line::Sealed(tail.head), &mut text);
-                let written = tail.file.write_at(tail.len, &text).and_then(|()| tail.file.sync());
-                if let Err(error) = written {
-                    // Nothing follows it, so it may stay or go.
-                    cut(&shared, &tail);
+                let put = || tail.file.write_at(tail.len, &text).and_then(|()| tail.file.sync());
+                if let Err(error) = put().or_else(|first| put().map_err(|_| first)) {
+                    // Another handle may have read all of it meanwhile: then it stays.
+                    let end = tail.len + text.len() as u64;
+                    if tail.file.len().is_ok_and(|len| len < end) {
+                        cut(&shared, &tail);
+                    }
                     return Err(failed(error));
                 }
                 tail.len += text.len() as u64;

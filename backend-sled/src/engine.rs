@@ -60,6 +60,8 @@ impl Engine {
         })?;
         let failed = file(place, "opening the file of sled");
         let file = File::options().write(true).open(directory.join("db")).map_err(&failed)?;
+        // What a program that died had flushed, and had not synced, is found, and counts from now on.
+        file.sync_data().map_err(&failed)?;
         // Opening may have put a snapshot in place.
         sync_directory(directory).map_err(failed)?;
         Ok(Self { place: place.to_owned(), db: Some(db), file, _lock: lock })

@@ -43,6 +43,8 @@
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt), and not a shorter log.
 //! - *It panics* on some damage. That is caught, so a program that has this backend in it must not be
 //!   built with `panic = "abort"`; the message of the panic goes wherever those of the program go.
+//! - *It cannot write again what a failed sync left*. After one the system may show what is not on the
+//!   device, so a replica whose disk failed is to be opened again only when the machine was started anew.
 //! - *It does not sync files of long values*. Values are cut into pieces so that it makes none.
 //! - *It is unmaintained in this version*, and the next one has no release. A damaged replica is not
 //!   repaired: make a new one, and pull from a peer.

@@ -1,8 +1,8 @@
 //! What a commit writes.
 //!
 //! Each function adds keys and their new values to a list, `None` for a key that is to go. A list is
-//! whatever can be extended: a `Vec`, or a map in which a later write replaces an earlier one. Of a
-//! commit no key is written twice.
+//! whatever can be extended: a `Vec`, or a map in which a later write replaces an earlier one. A vote that
+//! a commit brings twice is written twice, and the last one counts.
 
 use std::iter::once;
 

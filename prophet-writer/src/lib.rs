@@ -105,7 +105,7 @@ impl<W: Send + 'static> Writer<W> {
     /// thread has ended; [`StoreError::OutcomeUnknown`] if it ends in the middle of this commit.
     pub async fn commit(&self, id: CommitId, work: W) -> Result<Head, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { work, reply };
+        let job = Job { work, reply: Reply(reply) };
         let sent = self.running().jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         if !sent {
             return Err(StoreError::closed(&self.place));
@@ -190,15 +190,26 @@ impl<W> Queue<W> {
 pub struct Job<W> {
     /// What was handed over.
     pub work: W,
-    reply: oneshot::Sender<Result<Head, StoreError>>,
+    /// Where the answer goes.
+    pub reply: Reply,
 }
 
 impl<W> Job<W> {
-    /// Answers whoever waits, who may have gone away, and gives back what was handed over. Dropped
-    /// without an answer, the outcome is unknown.
-    pub fn answer(self, result: Result<Head, StoreError>) -> W {
-        let _ = self.reply.send(result);
-        self.work
+    /// Answers whoever waits: [`Reply::answer`].
+    pub fn answer(self, result: Result<Head, StoreError>) {
+        self.reply.answer(result);
+    }
+}
+
+/// The way back to whoever waits for a commit. Dropped without an answer, the outcome is unknown.
+#[derive(Debug)]
+pub struct Reply(oneshot::Sender<Result<Head, StoreError>>);
+
+impl Reply {
+    /// Answers whoever waits, who may have gone away. Some executors go on with the task right here: it
+    /// may call the store, so nothing is to be locked meanwhile that the store's reads wait for.
+    pub fn answer(self, result: Result<Head, StoreError>) {
+        let _ = self.0.send(result);
     }
 }
 
