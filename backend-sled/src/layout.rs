@@ -15,6 +15,8 @@ use crate::top::Top;
 pub(crate) const FORMAT: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"PropSled";
+/// No file that says which replica it is is longer, in whatever format.
+const MOST_BYTES: u64 = 64 << 10;
 
 /// Where things are in the directory of a replica.
 #[derive(Debug, Clone)]
@@ -92,15 +94,18 @@ impl Layout {
     /// Reads which replica it is.
     pub(crate) fn read_identity(&self) -> Result<Identity, StoreError> {
         let place = format!("{}/replica", self.place);
-        let bytes = match fs::read(self.identity()) {
-            Ok(bytes) => bytes,
+        let mut bytes = Vec::new();
+        let read = File::open(self.identity())
+            .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => {}
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
                 return Err(self.nothing());
             }
             Err(error) => return Err(file(&place, "reading the identity")(error)),
-        };
+        }
         if !bytes.starts_with(MAGIC) {
             return Err(StoreError::not_a_replica(&self.place, "its file `replica` is another"));
         }
@@ -163,10 +168,17 @@ impl Layout {
 pub(crate) struct Witness(Mutex<File>);
 
 impl Witness {
+    const BYTES: u64 = Top::BYTES as u64 + 4;
+
     pub(crate) fn open(layout: &Layout) -> Result<Self, StoreError> {
         let failed = file(&layout.place, "opening the file `head`");
         let options = File::options().read(true).write(true).create(true).truncate(false).clone();
-        Ok(Self(Mutex::new(options.open(layout.witness()).map_err(failed)?)))
+        let witness = options.open(layout.witness()).map_err(&failed)?;
+        // What is behind it was never written by us, and it could not be read any more.
+        if witness.metadata().map_err(&failed)?.len() > Self::BYTES {
+            witness.set_len(Self::BYTES).map_err(failed)?;
+        }
+        Ok(Self(Mutex::new(witness)))
     }
 
     fn file(&self) -> MutexGuard<'_, File> {

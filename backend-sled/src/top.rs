@@ -6,8 +6,6 @@ use prophet_store::{CommitId, Head, Position, Version};
 /// The key of the top, which is not counted in its tally.
 pub(crate) const TOP: &[u8] = b"t";
 
-const BYTES: usize = 48;
-
 /// Where the replica is, and the tally of all the other keys there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Top {
@@ -16,14 +14,16 @@ pub(crate) struct Top {
 }
 
 impl Top {
+    pub(crate) const BYTES: usize = 48;
+
     pub(crate) fn empty() -> Self {
         Self { head: Head::EMPTY, tally: Tally::default() }
     }
 
     /// Version and position, 8 bytes each, little-endian; the commit's id; the tally.
-    pub(crate) fn to_bytes(self) -> [u8; BYTES] {
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         let Head { version, position, commit } = self.head;
-        let mut bytes = [0; BYTES];
+        let mut bytes = [0; Self::BYTES];
         let parts = [
             &version.get().to_le_bytes()[..],
             &position.get().to_le_bytes(),

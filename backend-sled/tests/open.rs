@@ -146,3 +146,21 @@ fn nothing_is_created_over_commits_or_the_tree_of_somebody_else() {
     assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
     assert_eq!(fs::read(other.join("sled/db")).unwrap(), b"mine");
 }
+
+/// Whatever else got into the file `head` does not silence it for ever.
+#[test]
+fn what_is_behind_the_head_is_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    let store = SledStore::create(&path, identity()).unwrap();
+    block_on(store.commit(&Commit::new(CommitId::from_bytes([7; 16]), Head::EMPTY))).unwrap();
+    drop(store);
+    let head = path.join("head");
+    let mut longer = fs::read(&head).unwrap();
+    let len = longer.len();
+    longer.extend_from_slice(b"and more");
+    fs::write(&head, longer).unwrap();
+    let store = SledStore::open(&path).unwrap();
+    assert_eq!(fs::read(&head).unwrap().len(), len);
+    assert!(block_on(store.verify()).unwrap().is_sound());
+}
