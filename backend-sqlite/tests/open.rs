@@ -263,7 +263,10 @@ mod unprivileged {
         let program = std::env::current_exe().unwrap();
         // Where the program is may be closed to other users.
         let copy = path.parent().unwrap().parent().unwrap().join("program");
-        fs::copy(program, &copy).unwrap();
+        // By another process: a child that another test starts meanwhile would still have the copy open
+        // for writing, and what is being written to is not run.
+        let copied = Command::new("cp").args([&program, &copy]).status().unwrap();
+        assert!(copied.success());
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(copy);
         command.args(["--ignored", "--exact", &format!("unprivileged::{test}")]);
