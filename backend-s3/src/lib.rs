@@ -25,7 +25,7 @@
 //!     // What others committed is seen from the next `head` on.
 //!     ada.head().await?;
 //!     let seen = ada.get(&bug).await?.ok_or("it is gone")?;
-//!     assert_eq!(seen.properties.len(), 2);
+//!     assert_eq!(seen.properties().len(), 2);
 //!     Ok(())
 //! })
 //! # }
