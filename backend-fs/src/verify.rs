@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use futures_lite::future::block_on;
 use prophet_files::line::{self, LineReader};
 use prophet_files::segment::{crc_of_name, unpack};
+use prophet_kv::Report;
 use prophet_store::{
     Direction, Head, LogEntry, MetadataKey, MetadataScan, Page, PageLimit, RecordScan, Resolution,
     ResolutionScan, StoreError, Verification, codec,
@@ -19,22 +20,18 @@ use crate::load::Place;
 use crate::log::Log;
 use crate::tail::to_usize;
 
-/// Where everything is damage, the first of it says enough.
-const MOST_PROBLEMS: usize = 1_000;
-
 /// Reads all of the replica at one head.
 pub(crate) fn verify(log: &Log<'_>, place: &Place) -> Result<Verification, StoreError> {
     let follow = Follow::after(Head::EMPTY, place.published.is_some());
-    let mut check =
-        Check { log, place, found: Verification::default(), follow, by_key: true, touches: 0 };
+    let mut check = Check { log, place, report: Report::new(), follow, by_key: true, touches: 0 };
     check.everything()?;
-    Ok(check.found)
+    Ok(check.report.finish())
 }
 
 struct Check<'a> {
     log: &'a Log<'a>,
     place: &'a Place,
-    found: Verification,
+    report: Report,
     follow: Follow,
     /// What is found by a key can be looked at.
     by_key: bool,
@@ -43,31 +40,11 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn problem(&mut self, problem: String) {
-        match self.found.problems.len() {
-            ..MOST_PROBLEMS => self.found.problems.push(problem),
-            MOST_PROBLEMS => self.found.problems.push("and more".to_owned()),
-            _ => {}
-        }
-    }
-
-    /// Puts damage into the report; what keeps from looking is an error.
-    fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-        match result {
-            Ok(fine) => Ok(Some(fine)),
-            Err(error @ (StoreError::Corrupt { .. } | StoreError::NewerFormat { .. })) => {
-                self.problem(error.to_string());
-                Ok(None)
-            }
-            Err(other) => Err(other),
-        }
-    }
-
     fn everything(&mut self) -> Result<(), StoreError> {
         for index in &self.log.state.index.tables {
             let looked = block_on(index.table.verify()).map_err(table(&self.place.name));
             // What is read through a damaged one would say the same again and again.
-            self.by_key &= self.note(looked)?.is_some();
+            self.by_key &= self.report.note(looked)?.is_some();
         }
         for segment in &self.log.state.sealed.segments {
             self.sealed(&segment.name)?;
@@ -79,16 +56,17 @@ impl Check<'_> {
             self.begin_segment();
             let _ = self.lines(&tail.name, None, &text)?;
         }
-        if self.follow.head() != self.log.state.head && self.found.problems.is_empty() {
+        if self.follow.head() != self.log.state.head && self.report.is_sound() {
             let (found, expected) = (self.follow.head(), self.log.state.head);
-            self.problem(format!("{}: the log ends at {found}, not {expected}", self.place.name));
+            self.report
+                .problem(format!("{}: the log ends at {found}, not {expected}", self.place.name));
         }
         if self.by_key { self.derived() } else { Ok(()) }
     }
 
     /// What comes next is a segment. Behind a damaged one it says itself where it begins.
     fn begin_segment(&mut self) {
-        self.follow.begin_segment(self.found.problems.is_empty());
+        self.follow.begin_segment(self.report.is_sound());
     }
 
     /// Looks at a sealed segment.
@@ -97,7 +75,7 @@ impl Check<'_> {
         let failed = self.place.io("reading the log");
         let file = match self.place.disk.open(name) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.problem(format!("{}/{name}: it is missing", self.place.name));
+                self.report.problem(format!("{}/{name}: it is missing", self.place.name));
                 return Ok(());
             }
             opened => opened.map_err(&failed)?,
@@ -106,7 +84,7 @@ impl Check<'_> {
         let packed = file.read_at(0, to_usize(len)).map_err(&failed)?;
         if crc_of_name(name) != Some(crc32fast::hash(&packed)) {
             let why = "its bytes are not those that its name says";
-            self.problem(format!("{}/{name}: {why}", self.place.name));
+            self.report.problem(format!("{}/{name}: {why}", self.place.name));
             return Ok(());
         }
         let (mut rest, mut at) = (&*packed, 0);
@@ -117,7 +95,7 @@ impl Check<'_> {
                 let place = format!("{}/{name}, byte {at}", self.place.name);
                 StoreError::corrupt(place, error.to_string())
             });
-            let Some(text) = self.note(text)? else { return Ok(()) };
+            let Some(text) = self.report.note(text)? else { return Ok(()) };
             if self.lines(name, Some(at), &text)?.is_break() {
                 return Ok(());
             }
@@ -125,7 +103,8 @@ impl Check<'_> {
             rest = after;
         }
         if !self.follow.is_sealed() {
-            self.problem(format!("{}/{name}: it does not end as a segment does", self.place.name));
+            self.report
+                .problem(format!("{}/{name}: it does not end as a segment does", self.place.name));
         }
         Ok(())
     }
@@ -146,12 +125,13 @@ impl Check<'_> {
                 at += line.len() as u64;
                 let read = lines.read(line);
                 let read = read.map_err(|error| bad_line(&self.place.name, name, place, error));
-                let Some((_, line)) = self.note(read)? else { continue };
+                let Some((_, line)) = self.report.note(read)? else { continue };
                 match self.follow.take(line) {
                     Ok(Step::Commit(commit)) => self.commit(&commit)?,
                     Ok(_) => {}
                     Err(why) => {
-                        self.problem(format!("{}/{name}, byte {place}: {why}", self.place.name));
+                        self.report
+                            .problem(format!("{}/{name}, byte {place}: {why}", self.place.name));
                         return Ok(ControlFlow::Break(()));
                     }
                 }
@@ -162,10 +142,10 @@ impl Check<'_> {
 
     fn commit(&mut self, commit: &Committed) -> Result<(), StoreError> {
         for entry in &commit.entries {
-            self.found.entries += 1;
+            self.report.counts().entries += 1;
             if self.by_key {
                 let looked = self.entry(entry);
-                self.note(looked)?;
+                self.report.note(looked)?;
             }
         }
         Ok(())
@@ -212,26 +192,26 @@ impl Check<'_> {
         self.pages(
             || next(log.scan_records(&scan), &mut scan.after),
             |check, states| {
-                check.found.records += states.len() as u64;
+                check.report.counts().records += states.len() as u64;
             },
         )?;
         let mut scan = ResolutionScan { limit, ..ResolutionScan::default() };
         self.pages(
             || next(log.scan_resolutions(&scan), &mut scan.after),
             |check, found| {
-                check.found.resolutions += found.len() as u64;
+                check.report.counts().resolutions += found.len() as u64;
             },
         )?;
         let mut scan = MetadataScan { limit, ..MetadataScan::default() };
         self.pages(
             || next::<(MetadataKey, Vec<u8>), _>(log.scan_metadata(&scan), &mut scan.after),
-            |check, found| check.found.metadata += found.len() as u64,
+            |check, found| check.report.counts().metadata += found.len() as u64,
         )?;
         let touched = self.count(keys::histories())?;
         let changesets = self.count(keys::changesets())?;
-        let (touches, entries) = (self.touches, self.found.entries);
-        if (touched, changesets) != (touches, entries) && self.found.problems.is_empty() {
-            self.problem(format!(
+        let (touches, entries) = (self.touches, self.report.counts().entries);
+        if (touched, changesets) != (touches, entries) && self.report.is_sound() {
+            self.report.problem(format!(
                 "{}: the index has {changesets} changesets and {touched} entries of histories, \
                  where the log has {entries} and {touches}",
                 self.place.name
@@ -247,7 +227,7 @@ impl Check<'_> {
     ) -> Result<(), StoreError> {
         loop {
             let page = read();
-            let Some((items, more)) = self.note(page)? else { return Ok(()) };
+            let Some((items, more)) = self.report.note(page)? else { return Ok(()) };
             look(self, items);
             if !more {
                 return Ok(());
@@ -260,7 +240,7 @@ impl Check<'_> {
         let mut count = 0;
         loop {
             let next = found.next();
-            match self.note(next)? {
+            match self.report.note(next)? {
                 Some(Some(_)) => count += 1,
                 _ => return Ok(count),
             }

@@ -76,11 +76,13 @@ mod certify;
 mod judge;
 mod map;
 mod reads;
+mod report;
 mod verify;
 pub mod writes;
 
 pub use certify::{Certified, CertifiedScan, Tally, certified, certify};
 pub use map::{Entries, EntriesInMap, Found, Map, MemoryScan, Scan, missing_entry};
 pub use reads::Reads;
+pub use report::Report;
 pub use verify::verify;
 pub use writes::Write;

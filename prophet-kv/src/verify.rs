@@ -8,9 +8,7 @@ use prophet_tables::{KeyRange, keys};
 
 use crate::map::{Entries, Map, Scan as _};
 use crate::reads::Reads;
-
-/// Where everything is damage, the first of it says enough.
-const MOST_PROBLEMS: usize = 1_000;
+use crate::report::Report;
 
 /// Reads all of a replica at one head: that its log has no gaps and ends at the head, that each entry
 /// is found by everything that it is to be found by and nothing else is, and that what is found can be
@@ -47,51 +45,31 @@ const MOST_PROBLEMS: usize = 1_000;
 pub async fn verify<M: Map, E: Entries>(
     reads: &Reads<'_, M, E>,
 ) -> Result<Verification, StoreError> {
-    let mut check = Check { reads, found: Verification::default(), touches: 0 };
+    let mut check = Check { reads, report: Report::new(), touches: 0 };
     check.log().await?;
     check.index().await?;
     check.states().await?;
     check.commits().await?;
-    Ok(check.found)
+    Ok(check.report.finish())
 }
 
 struct Check<'r, 'p, M, E> {
     reads: &'r Reads<'p, M, E>,
-    found: Verification,
+    report: Report,
     /// How often the entries of the log touch a record.
     touches: u64,
 }
 
 impl<M: Map, E: Entries> Check<'_, '_, M, E> {
-    fn problem(&mut self, problem: String) {
-        match self.found.problems.len() {
-            ..MOST_PROBLEMS => self.found.problems.push(problem),
-            MOST_PROBLEMS => self.found.problems.push("and more".to_owned()),
-            _ => {}
-        }
-    }
-
-    /// Puts damage into the report; what keeps from looking is an error.
-    fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-        match result {
-            Ok(fine) => Ok(Some(fine)),
-            Err(error @ (StoreError::Corrupt { .. } | StoreError::NewerFormat { .. })) => {
-                self.problem(error.to_string());
-                Ok(None)
-            }
-            Err(other) => Err(other),
-        }
-    }
-
     async fn log(&mut self) -> Result<(), StoreError> {
         let mut scan = LogScan::default();
         loop {
             let page = self.reads.scan_log(&scan).await;
-            let Some(page) = self.note(page)? else { return Ok(()) };
+            let Some(page) = self.report.note(page)? else { return Ok(()) };
             for entry in &page.items {
-                self.found.entries += 1;
+                self.report.counts().entries += 1;
                 let found = self.entry(entry).await;
-                self.note(found)?;
+                self.report.note(found)?;
             }
             match page.more {
                 Some(more) => scan.after = Some(more),
@@ -135,10 +113,10 @@ impl<M: Map, E: Entries> Check<'_, '_, M, E> {
         let touched = self.count(keys::histories()).await?;
         let changesets = self.count(keys::changesets()).await?;
         let authored = self.count(keys::origins()).await?;
-        let (touches, entries) = (self.touches, self.found.entries);
+        let (touches, entries) = (self.touches, self.report.counts().entries);
         let same = (touched, changesets, authored) == (touches, entries, entries);
-        if !same && self.found.problems.is_empty() {
-            self.problem(format!(
+        if !same && self.report.is_sound() {
+            self.report.problem(format!(
                 "{}: the index has {changesets} changesets, {authored} by origin, and {touched} \
                  entries of histories, where the log has {entries} and {touches}",
                 self.reads.place()
@@ -152,7 +130,7 @@ impl<M: Map, E: Entries> Check<'_, '_, M, E> {
         let mut count = 0;
         loop {
             let next = found.next().await;
-            match self.note(next)? {
+            match self.report.note(next)? {
                 Some(Some(_)) => count += 1,
                 _ => return Ok(count),
             }
@@ -163,8 +141,8 @@ impl<M: Map, E: Entries> Check<'_, '_, M, E> {
         let mut scan = RecordScan::default();
         loop {
             let page = self.reads.scan_records(&scan).await;
-            let Some((count, more)) = self.note(page.map(counted))? else { break };
-            self.found.records += count;
+            let Some((count, more)) = self.report.note(page.map(counted))? else { break };
+            self.report.counts().records += count;
             scan.after = more;
             if scan.after.is_none() {
                 break;
@@ -173,8 +151,8 @@ impl<M: Map, E: Entries> Check<'_, '_, M, E> {
         let mut scan = ResolutionScan::default();
         loop {
             let page = self.reads.scan_resolutions(&scan).await;
-            let Some((count, more)) = self.note(page.map(counted))? else { break };
-            self.found.resolutions += count;
+            let Some((count, more)) = self.report.note(page.map(counted))? else { break };
+            self.report.counts().resolutions += count;
             scan.after = more;
             if scan.after.is_none() {
                 break;
@@ -183,8 +161,8 @@ impl<M: Map, E: Entries> Check<'_, '_, M, E> {
         let mut scan = MetadataScan::default();
         loop {
             let page = self.reads.scan_metadata(&scan).await;
-            let Some((count, more)) = self.note(page.map(counted))? else { break };
-            self.found.metadata += count;
+            let Some((count, more)) = self.report.note(page.map(counted))? else { break };
+            self.report.counts().metadata += count;
             scan.after = more;
             if scan.after.is_none() {
                 break;
@@ -198,7 +176,7 @@ impl<M: Map, E: Entries> Check<'_, '_, M, E> {
         let head = self.reads.head();
         let mut found = self.reads.map().scan(keys::commits(), Direction::Backward);
         let last = found.next().await;
-        let Some(last) = self.note(last)? else { return Ok(()) };
+        let Some(last) = self.report.note(last)? else { return Ok(()) };
         let sound = match &last {
             Some((key, id)) => {
                 keys::to_commit(key) == Some(head.version) && id == head.commit.as_bytes()
@@ -207,7 +185,8 @@ impl<M: Map, E: Entries> Check<'_, '_, M, E> {
         };
         if !sound {
             let place = self.reads.place();
-            self.problem(format!("{place}: the last commit is not that of the head, {head}"));
+            self.report
+                .problem(format!("{place}: the last commit is not that of the head, {head}"));
         }
         Ok(())
     }
