@@ -29,6 +29,8 @@ pub fn test(harness: &dyn Harness, without: &[Power], module: &str, group: &str,
     // Of `binary::module::group`, test names leave out the first and the child is beside the last.
     let path = module.split_once("::").map_or(module, |(_, path)| path);
     let child = format!("{}child", path.strip_suffix(group).unwrap_or(path));
+    let child = ["--exact", &child, "--ignored", "--nocapture", "--test-threads=1"];
+    let child = child.map(str::to_owned).to_vec();
     if let Err(failure) = Suite::new(harness, without).with_child(child).run(check) {
         panic!("{group}::{name}\n{failure}");
     }
@@ -48,12 +50,12 @@ impl Child {
         let around = |what: &str, error: &dyn std::fmt::Display| {
             Failure::around(format!("{what} another process: {error}"))
         };
-        let (Some(address), Some(test)) = (context.place().address(), context.child()) else {
+        let (Some(address), Some(arguments)) = (context.place().address(), context.child()) else {
             return Err(Failure::around("the harness declares an address but gives none"));
         };
         let program = std::env::current_exe().map_err(|error| around("finding", &error))?;
         let mut process = Command::new(program)
-            .args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
+            .args(arguments)
             .env(ADDRESS, address)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -106,6 +108,11 @@ impl Drop for Child {
 /// How heads are told between processes.
 pub(crate) fn told(head: &Head) -> String {
     format!("{} {} {}", head.version, head.position, head.commit)
+}
+
+/// Whether this process was started by a check.
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(ADDRESS).is_some()
 }
 
 /// Serves a parent, line by line, until it asks to exit. Where there is no parent, it does nothing.

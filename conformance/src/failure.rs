@@ -50,6 +50,14 @@ impl Failure {
         Self { rule: None, message: message.into(), location: Location::caller() }
     }
 
+    /// A check did not come to an end, or the store panicked in it.
+    #[track_caller]
+    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Self::around(format!("a panic: {text}"))
+    }
+
     /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
     /// allows to fail.
     pub const fn rule(&self) -> Option<&'static str> {

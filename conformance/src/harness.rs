@@ -20,6 +20,25 @@ pub trait Harness: Send + Sync {
     /// # Errors
     /// Those of opening.
     fn open_address(&self, address: &str) -> Result<Store, StoreError>;
+
+    /// A fresh place whose input and output can be made to fail; `None` without [`Power::Faults`].
+    fn faulty_place(&self) -> Option<Box<dyn FaultyPlace>> {
+        None
+    }
+
+    /// A fresh place whose stored bytes can be changed; `None` without [`Power::Damage`].
+    fn damaged_place(&self) -> Option<Box<dyn DamagedPlace>> {
+        None
+    }
+
+    /// The most memory, in bytes, that this process has had in use so far; `None` without
+    /// [`Power::PeakMemory`]. Linux says it; elsewhere the harness has to know.
+    fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes << 10)
+    }
 }
 
 /// A place for one replica. Whoever asks drops every handle before the place.
@@ -46,6 +65,85 @@ pub trait Place: Send + Sync {
     fn address(&self) -> Option<String>;
 }
 
+/// A place with a seam in the input and output of its stores, at which they are made to fail.
+///
+/// A *step* is one thing that a store asks of what is underneath: a write, a sync, a renaming, a
+/// request. Steps are counted from when the place was made, across handles; what only reads may be
+/// counted or not.
+pub trait FaultyPlace: Place {
+    /// How many steps there were so far.
+    fn steps(&self) -> u64;
+
+    /// What is to fail from now on; `None` for nothing. It replaces what was said before.
+    fn fail(&self, fault: Option<Fault>);
+
+    /// The step that failed, in words for people; `None` if none has since [`fail`](Self::fail).
+    fn struck(&self) -> Option<String>;
+
+    /// The place as it is found if every process that has it open dies now: a copy, which has no
+    /// faults. It says nothing of what was synced: that is [`after_power_loss`](Self::after_power_loss).
+    fn after_crash(&self) -> Box<dyn FaultyPlace>;
+
+    /// The place as it is found if the power goes now: a copy, which has no faults. What was synced
+    /// is there, and of the rest whatever `unsynced` says. `None` without [`Power::PowerLoss`].
+    fn after_power_loss(&self, unsynced: Unsynced) -> Option<Box<dyn FaultyPlace>>;
+}
+
+/// One step that fails, or all from one on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "every harness has to do all of it")]
+pub struct Fault {
+    /// So many steps go well before it.
+    pub after: u64,
+    /// How the step fails.
+    pub way: FaultWay,
+    /// Whether all later steps fail as well, reads included, before they do anything.
+    pub lasting: bool,
+}
+
+/// How a step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "every harness has to do all of it")]
+pub enum FaultWay {
+    /// Nothing is done, and an error comes.
+    Undone,
+    /// A part of it is done, where it has parts, and an error comes.
+    Half,
+    /// It is done, and an error comes all the same.
+    Done,
+}
+
+/// What of all that was not synced is still there when the power is back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "every harness has to do all of it")]
+pub enum Unsynced {
+    /// Nothing.
+    Lost,
+    /// All of it.
+    Kept,
+    /// Parts, in any order, as this seed has it: the same each time.
+    Some(u64),
+}
+
+/// A place whose stored bytes can be read and changed while no handle is open.
+pub trait DamagedPlace: Place {
+    /// The names of what is stored: files, objects, rows.
+    fn parts(&self) -> Vec<String>;
+
+    /// The bytes of one.
+    fn read(&self, part: &str) -> Vec<u8>;
+
+    /// Puts other bytes there, or removes it. A name that is new makes a part.
+    fn write(&self, part: &str, bytes: Option<&[u8]>);
+
+    /// Changes what is stored as little as can be, into what a later version of this store's format
+    /// would be known by.
+    fn make_newer(&self);
+
+    /// Puts something there that is stored alike and is not a replica, in a fresh place.
+    fn put_foreign(&self);
+}
+
 /// What not every store or harness can do, in the order in which powers build on one another.
 ///
 /// A suite names those that it does without; the check
@@ -61,11 +159,28 @@ pub enum Power {
     SeveralProcesses,
     /// A handle may be opened for reading only.
     ReadOnly,
+    /// Input and output can be made to fail, at any step: [`Harness::faulty_place`].
+    Faults,
+    /// What was not synced can be lost: [`FaultyPlace::after_power_loss`]. It needs
+    /// [`Power::Faults`].
+    PowerLoss,
+    /// What is stored can be damaged: [`Harness::damaged_place`].
+    Damage,
+    /// The peak of the memory in use is known: [`Harness::peak_memory`].
+    PeakMemory,
 }
 
 impl Power {
     /// Every power.
-    pub const ALL: &[Self] = &[Self::Address, Self::SeveralProcesses, Self::ReadOnly];
+    pub const ALL: &[Self] = &[
+        Self::Address,
+        Self::SeveralProcesses,
+        Self::ReadOnly,
+        Self::Faults,
+        Self::PowerLoss,
+        Self::Damage,
+        Self::PeakMemory,
+    ];
 
     /// As `without = [...]` and the list of checks name it.
     pub const fn name(self) -> &'static str {
@@ -73,6 +188,10 @@ impl Power {
             Self::Address => "address",
             Self::SeveralProcesses => "several_processes",
             Self::ReadOnly => "read_only",
+            Self::Faults => "faults",
+            Self::PowerLoss => "power_loss",
+            Self::Damage => "damage",
+            Self::PeakMemory => "peak_memory",
         }
     }
 }
@@ -89,4 +208,8 @@ pub mod powers {
     pub const address: Power = Power::Address;
     pub const several_processes: Power = Power::SeveralProcesses;
     pub const read_only: Power = Power::ReadOnly;
+    pub const faults: Power = Power::Faults;
+    pub const power_loss: Power = Power::PowerLoss;
+    pub const damage: Power = Power::Damage;
+    pub const peak_memory: Power = Power::PeakMemory;
 }

@@ -11,7 +11,7 @@
 //! conformance::suite!(
 //!     memory,
 //!     conformance::MemoryHarness::new(),
-//!     without = [address, several_processes, read_only]
+//!     without = [address, several_processes, read_only, faults, power_loss, damage]
 //! );
 //! ```
 //!
@@ -33,6 +33,10 @@
 //!   [`Sharing::Processes`](prophet_store::Sharing::Processes) declares. A store without it is
 //!   checked to refuse the second.
 //! - `read_only`: a handle may be opened for reading only.
+//! - `faults`: input and output can be made to fail, at any step.
+//! - `power_loss`: what was not synced can be lost. It needs `faults`.
+//! - `damage`: what is stored can be changed behind the store's back.
+//! - `peak_memory`: how much memory the process used is known. On Linux it is, without any doing.
 //!
 //! Checks that need a missing power are shown as ignored, with the reason. The declaration itself
 //! is checked against the store's declared capabilities, in both directions: a store that can do
@@ -40,23 +44,8 @@
 //!
 //! # Running checks from a program
 //!
-//! The same list is there at run time:
-//!
-//! ```
-//! use conformance::{MemoryHarness, Power, Suite};
-//!
-//! let harness = MemoryHarness::new();
-//! let without = Power::ALL;
-//! let suite = Suite::new(&harness, without);
-//! for check in conformance::checks().iter().filter(|check| check.group == "metadata") {
-//!     if check.applies(without) {
-//!         suite.run(check)?;
-//!     }
-//! }
-//! # Ok::<(), conformance::Failure>(())
-//! ```
-//!
-//! `cargo run -p conformance --example list` prints it as a table.
+//! [`run`] gives a [`Report`] of all of them, and [`checks`] is the list, which
+//! `cargo run -p conformance -- --list` prints as a table.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -74,16 +63,20 @@ mod invariants;
 mod list;
 mod memory;
 mod oracle;
+mod report;
 mod scan;
 mod suite;
 mod sync;
 
 pub use failure::{Failure, Outcome};
-pub use harness::{Harness, Place, Power, Store};
+pub use harness::{
+    DamagedPlace, Fault, FaultWay, FaultyPlace, Harness, Place, Power, Store, Unsynced,
+};
 pub use invariants::{Invariant, check_invariant};
 pub use list::checks;
 pub use memory::MemoryHarness;
 pub use oracle::{Broken, Oracle, Shown, ShownRecord, ShownRegister};
+pub use report::{Report, run, serve, table};
 pub use suite::{Check, Suite};
 pub use sync::check_sync;
 

@@ -273,6 +273,18 @@ macro_rules! __test {
     ($group:ident $name:ident needs [read_only $($n:ident)*] lacks $l:tt left [read_only $($w:ident)*] of $without:tt) => {
         $crate::__test!(@ $group $name #[ignore = "needs read-only handles"]);
     };
+    ($group:ident $name:ident needs [faults $($n:ident)*] lacks $l:tt left [faults $($w:ident)*] of $without:tt) => {
+        $crate::__test!(@ $group $name #[ignore = "needs faults at any step"]);
+    };
+    ($group:ident $name:ident needs [power_loss $($n:ident)*] lacks $l:tt left [power_loss $($w:ident)*] of $without:tt) => {
+        $crate::__test!(@ $group $name #[ignore = "needs the loss of power"]);
+    };
+    ($group:ident $name:ident needs [damage $($n:ident)*] lacks $l:tt left [damage $($w:ident)*] of $without:tt) => {
+        $crate::__test!(@ $group $name #[ignore = "needs damaged bytes"]);
+    };
+    ($group:ident $name:ident needs [peak_memory $($n:ident)*] lacks $l:tt left [peak_memory $($w:ident)*] of $without:tt) => {
+        $crate::__test!(@ $group $name #[ignore = "needs to know the peak of memory"]);
+    };
     ($group:ident $name:ident needs $n:tt lacks $l:tt left [$other:ident $($w:ident)*] of $without:tt) => {
         $crate::__test!(@@ $group $name needs $n lacks $l left [$other] [$($w)*] of $without);
     };

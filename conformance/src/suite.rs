@@ -42,7 +42,7 @@ impl Check {
 pub struct Suite<'a> {
     harness: &'a dyn Harness,
     without: &'a [Power],
-    child: Option<String>,
+    child: Option<Vec<String>>,
 }
 
 impl<'a> Suite<'a> {
@@ -52,11 +52,11 @@ impl<'a> Suite<'a> {
         Self { harness, without, child: None }
     }
 
-    /// Names the test that other processes are to run.
+    /// The arguments with which this program, started once more, serves as another process.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_child(mut self, child: String) -> Self {
-        self.child = Some(child);
+    pub fn with_child(mut self, arguments: Vec<String>) -> Self {
+        self.child = Some(arguments);
         self
     }
 
@@ -80,7 +80,7 @@ pub(crate) struct Context<'a> {
     harness: &'a dyn Harness,
     place: Box<dyn Place>,
     without: &'a [Power],
-    child: Option<&'a str>,
+    child: Option<&'a [String]>,
 }
 
 impl Context<'_> {
@@ -96,7 +96,7 @@ impl Context<'_> {
         !self.without.contains(&power)
     }
 
-    pub(crate) const fn child(&self) -> Option<&str> {
+    pub(crate) const fn child(&self) -> Option<&[String]> {
         self.child
     }
 

@@ -41,3 +41,10 @@ fn every_check_has_a_name_of_its_own() {
     let twice: Vec<_> = names.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
 }
+
+#[test]
+fn the_table_of_checks_is_the_list() {
+    let table = include_str!("../../docs/checks.md");
+    let made = conformance::table();
+    assert_eq!(table, made, "made anew by `cargo run -p conformance -- --list > docs/checks.md`");
+}

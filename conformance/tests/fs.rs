@@ -63,6 +63,10 @@ impl Place for FsPlace {
     }
 }
 
-conformance::suite!(fs, FsHarness::new(), without = []);
-conformance::suite!(fs_sealed_at_once, FsHarness::sealed_at_once(), without = []);
+conformance::suite!(fs, FsHarness::new(), without = [faults, power_loss, damage]);
+conformance::suite!(
+    fs_sealed_at_once,
+    FsHarness::sealed_at_once(),
+    without = [faults, power_loss, damage]
+);
 conformance::invariants!(invariants, FsHarness::new());

@@ -47,5 +47,9 @@ impl Place for SledPlace {
     }
 }
 
-conformance::suite!(sled, SledHarness, without = [several_processes, read_only]);
+conformance::suite!(
+    sled,
+    SledHarness,
+    without = [several_processes, read_only, faults, power_loss, damage]
+);
 conformance::invariants!(invariants, SledHarness);

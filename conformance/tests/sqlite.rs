@@ -48,5 +48,5 @@ impl Place for SqlitePlace {
     }
 }
 
-conformance::suite!(sqlite, SqliteHarness, without = []);
+conformance::suite!(sqlite, SqliteHarness, without = [faults, power_loss, damage]);
 conformance::invariants!(invariants, SqliteHarness);

@@ -7,7 +7,7 @@ use prophet_store::{
 
 use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error};
 use crate::fixtures::{Model, World, key, origin};
-use crate::harness::{Power, Store};
+use crate::harness::{Power, Store, Unsynced};
 use crate::suite::{Context, apply};
 
 pub(crate) async fn the_declared_powers_are_the_true_ones(context: &Context<'_>) -> Outcome {
@@ -28,6 +28,14 @@ pub(crate) async fn the_declared_powers_are_the_true_ones(context: &Context<'_>)
     declares(Power::Address, addressed, "the place has an address")?;
     let read_only = context.place().open_read_only().is_some();
     declares(Power::ReadOnly, read_only, "the place can be opened for reading only")?;
+    let faulty = context.harness().faulty_place();
+    declares(Power::Faults, faulty.is_some(), "the harness has a place with faults")?;
+    let loses = faulty.is_some_and(|place| place.after_power_loss(Unsynced::Lost).is_some());
+    declares(Power::PowerLoss, loses, "a place with faults can lose what was not synced")?;
+    let damaged = context.harness().damaged_place().is_some();
+    declares(Power::Damage, damaged, "the harness has a place that can be damaged")?;
+    let measured = context.harness().peak_memory().is_some();
+    declares(Power::PeakMemory, measured, "the harness knows the peak of memory")?;
     let survives = capabilities.durability > Durability::Volatile;
     ensure!(O4, addressed || !survives, "a store that outlives its process needs an address");
     ensure!(O4, addressed || !shared, "a store shared by processes needs an address");
