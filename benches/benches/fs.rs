@@ -84,7 +84,6 @@ fn edits(criterion: &mut Criterion) {
 }
 
 fn integrations(criterion: &mut Criterion) {
-    let directory = tempfile::tempdir().unwrap();
     let identity = Identity::new_database().unwrap();
     let source = block_on(Replica::open(MemoryStore::new(identity))).unwrap();
     block_on(fill(&source));
@@ -93,52 +92,59 @@ fn integrations(criterion: &mut Criterion) {
         commits.iter().map(|commit| lines(&source, commit.entries(), commit.head())).collect();
     let bytes: usize = batches.iter().map(Vec::len).sum();
     println!("{CHANGESETS} changesets are {bytes} bytes of lines");
-    let mut number = 0;
-    let mut fresh = || {
-        number += 1;
-        directory.path().join(format!("target-{number}"))
-    };
     let new = || Identity::new_replica(identity.database).unwrap();
 
     let mut group = criterion.benchmark_group("integrate 50,000, fs");
     group.sample_size(10).throughput(Throughput::Elements(CHANGESETS as u64));
     group.bench_function("floor, append and sync", |bencher| {
         bencher.iter_batched(
-            || File::create(fresh()).unwrap(),
+            || tempfile::tempfile().unwrap(),
             |mut file| {
                 for batch in &batches {
                     file.write_all(batch).unwrap();
                     file.sync_data().unwrap();
                 }
+                file
             },
             BatchSize::PerIteration,
         );
     });
     group.bench_function("commits to the store", |bencher| {
         bencher.iter_batched(
-            || FsStore::create(fresh(), identity).unwrap(),
-            |store| {
+            || {
+                let directory = tempfile::tempdir().unwrap();
+                (FsStore::create(directory.path().join("new"), identity).unwrap(), directory)
+            },
+            |(store, directory)| {
                 for commit in &commits {
                     block_on(store.commit(commit)).unwrap();
                 }
+                drop(store);
+                directory
             },
             BatchSize::PerIteration,
         );
     });
     group.bench_function("pull from memory", |bencher| {
         bencher.iter_batched(
-            || FsStore::create(fresh(), new()).unwrap(),
-            |store| {
+            || {
+                let directory = tempfile::tempdir().unwrap();
+                (FsStore::create(directory.path().join("new"), new()).unwrap(), directory)
+            },
+            |(store, directory)| {
                 let target = block_on(Replica::open(store)).unwrap();
                 let report = block_on(target.pull(&source, PullOptions::new())).unwrap();
                 assert_eq!(report.integrated, CHANGESETS as u64);
+                drop(target);
+                directory
             },
             BatchSize::PerIteration,
         );
     });
     group.finish();
 
-    let path = fresh();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
     block_on(async {
         let target = Replica::open(FsStore::create(&path, new()).unwrap()).await.unwrap();
         target.pull(&source, PullOptions::new()).await.unwrap();

@@ -170,7 +170,6 @@ fn edits(criterion: &mut Criterion) {
 }
 
 fn integrations(criterion: &mut Criterion) {
-    let directory = tempfile::tempdir().unwrap();
     let identity = Identity::new_database().unwrap();
     let source = block_on(Replica::open(MemoryStore::new(identity))).unwrap();
     block_on(fill(&source));
@@ -178,18 +177,16 @@ fn integrations(criterion: &mut Criterion) {
     let batches: Vec<Vec<Pair>> = commits.iter().map(pairs).collect();
     let bytes: usize = batches.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
     println!("{CHANGESETS} changesets are {bytes} bytes of keys and values");
-    let mut number = 0;
-    let mut fresh = || {
-        number += 1;
-        directory.path().join(format!("target-{number}"))
-    };
 
     let mut group = criterion.benchmark_group("integrate 50,000, sled");
     group.sample_size(10).throughput(Throughput::Elements(CHANGESETS as u64));
     group.bench_function("floor, bare sled", |bencher| {
         bencher.iter_batched(
-            || (Bare::open(&fresh()), batches.clone()),
-            |(bare, batches)| {
+            || {
+                let directory = tempfile::tempdir().unwrap();
+                (Bare::open(&directory.path().join("bare")), directory, batches.clone())
+            },
+            |(bare, directory, batches)| {
                 for pairs in batches {
                     let mut batch = Batch::default();
                     for (key, value) in pairs {
@@ -197,26 +194,30 @@ fn integrations(criterion: &mut Criterion) {
                     }
                     bare.apply(batch);
                 }
-                bare
+                (bare, directory)
             },
             BatchSize::PerIteration,
         );
     });
     group.bench_function("commits to the store", |bencher| {
         bencher.iter_batched(
-            || SledStore::create(fresh(), identity).unwrap(),
-            |store| {
+            || {
+                let directory = tempfile::tempdir().unwrap();
+                (SledStore::create(directory.path().join("new"), identity).unwrap(), directory)
+            },
+            |(store, directory)| {
                 for commit in &commits {
                     block_on(store.commit(commit)).unwrap();
                 }
-                store
+                (store, directory)
             },
             BatchSize::PerIteration,
         );
     });
     group.finish();
 
-    let path = fresh();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
     let store = SledStore::create(&path, identity).unwrap();
     for commit in &commits {
         block_on(store.commit(commit)).unwrap();

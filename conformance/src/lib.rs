@@ -78,7 +78,7 @@ pub use memory::MemoryHarness;
 pub use oracle::{Broken, Oracle, Shown, ShownRecord, ShownRegister};
 pub use report::{Report, run, serve, table};
 pub use suite::{Check, Suite};
-pub use sync::check_sync;
+pub use sync::{Carrier, check_sync, check_sync_through};
 
 /// What the macros expand to; no part of the interface.
 #[doc(hidden)]

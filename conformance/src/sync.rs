@@ -13,13 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_lite::future::block_on;
 use futures_lite::{StreamExt as _, stream};
 use prophet_store::{
     Bundle, Changeset, ChangesetSource, Choice, Conflict, DatabaseId, Digest, Direction,
     Environment, Error, Existence, Identity, Kind, LogEntry, LogScan, MemoryStore, Offer, Payload,
-    Position, Properties, PullOptions, PullReport, Query, RecordId, RecordKey, RecordScan,
-    RecordState, RecordType, RegisterName, Replica, ReplicaId, ReplicaStore, ReplicaStoreExt as _,
+    Position, Properties, PullOptions, Query, RecordId, RecordKey, RecordScan, RecordState,
+    RecordType, RegisterName, Replica, ReplicaId, ReplicaStore, ReplicaStoreExt as _,
     ResolutionScan, Side, Streamed, Value, VersionVector,
 };
 use proptest::prelude::*;
@@ -38,13 +39,55 @@ use crate::oracle::{Oracle, Shown, ShownRecord, ShownRegister};
 /// # Panics
 /// With the shortest history found that breaks an invariant.
 pub fn check_sync(harness: &dyn Harness, cases: u32) {
+    check_sync_through(harness, &|| Box::new(Directly), cases);
+}
+
+/// A way by which what one replica has reaches another.
+#[async_trait]
+pub trait Carrier: Send + Sync {
+    /// What a replica that has seen `basis` is to pull, instead of from the replica itself.
+    ///
+    /// # Errors
+    /// What keeps it from being carried, which fails the check.
+    async fn carry<'a>(
+        &'a self,
+        from: &'a Replica,
+        basis: &VersionVector,
+    ) -> Result<Box<dyn ChangesetSource + 'a>, Error>;
+}
+
+/// From the replica itself.
+struct Directly;
+
+#[async_trait]
+impl Carrier for Directly {
+    async fn carry<'a>(
+        &'a self,
+        from: &'a Replica,
+        _: &VersionVector,
+    ) -> Result<Box<dyn ChangesetSource + 'a>, Error> {
+        Ok(Box::new(from.clone()))
+    }
+}
+
+/// As [`check_sync`], where all that is pulled is carried: over files, a network, a server. Each
+/// history has a carrier of its own.
+///
+/// # Panics
+/// As [`check_sync`].
+pub fn check_sync_through(
+    harness: &dyn Harness,
+    carrier: &dyn Fn() -> Box<dyn Carrier>,
+    cases: u32,
+) {
     let wanted = std::env::var("PROPHET_CASES").ok().and_then(|cases| cases.parse().ok());
     let config =
         Config { cases: wanted.unwrap_or(cases), failure_persistence: None, ..Config::default() };
     let histories = (2_usize..=6, proptest::collection::vec(act(), 1..40));
     let result = TestRunner::new(config).run(&histories, |(replicas, acts)| {
         block_on(async {
-            let mut run = Run::new(harness, replicas).await?;
+            let carrier = carrier();
+            let mut run = Run::new(harness, &*carrier, replicas).await?;
             for act in &acts {
                 run.perform(act).await?;
             }
@@ -191,6 +234,7 @@ struct Backup {
 
 struct Run<'a> {
     harness: &'a dyn Harness,
+    carrier: &'a dyn Carrier,
     members: Vec<Member>,
     /// Every changeset that was ever authored.
     authored: BTreeSet<Digest>,
@@ -240,7 +284,11 @@ async fn open(store: Store, environment: &Moved) -> Tested<(Store, Replica)> {
 }
 
 impl<'a> Run<'a> {
-    async fn new(harness: &'a dyn Harness, replicas: usize) -> Tested<Self> {
+    async fn new(
+        harness: &'a dyn Harness,
+        carrier: &'a dyn Carrier,
+        replicas: usize,
+    ) -> Tested<Self> {
         let drawn = Arc::new(AtomicU64::new(1));
         let mut members = Vec::new();
         for number in 0..replicas {
@@ -253,7 +301,7 @@ impl<'a> Run<'a> {
             let known = (Oracle::new(), Vec::new());
             members.push(Member::open(place, store, environment, known).await?);
         }
-        Ok(Self { harness, members, authored: BTreeSet::new() })
+        Ok(Self { harness, carrier, members, authored: BTreeSet::new() })
     }
 
     fn at(&self, number: usize) -> usize {
@@ -396,14 +444,16 @@ impl<'a> Run<'a> {
             }),
         };
         let before = must(target.store().head().await)?;
+        let basis = must(target.replica().vector().await)?;
+        let source = must(self.carrier.carry(source.replica(), &basis).await)?;
         let pulled = match cut {
-            Cut::No => Some(target.replica().pull(source.replica(), options).await),
+            Cut::No => Some(target.replica().pull(&*source, options).await),
             Cut::Fails(after) => {
-                let source = Failing { source: source.replica(), after };
+                let source = Failing { source: &*source, after };
                 Some(target.replica().pull(&source, options).await)
             }
             Cut::Dropped(polls) => {
-                let source = Yielding(source.replica());
+                let source = Yielding(&*source);
                 let mut pull = Box::pin(target.replica().pull(&source, options));
                 let mut context = Context::from_waker(Waker::noop());
                 (0..=polls).find_map(|_| match pull.as_mut().poll(&mut context) {
@@ -483,11 +533,11 @@ impl<'a> Run<'a> {
             let mut integrated = 0;
             for at in 0..self.members.len() {
                 for from in (0..self.members.len()).filter(|from| *from != at) {
-                    let report: Result<PullReport, _> = self.members[at]
-                        .replica()
-                        .pull(self.members[from].replica(), PullOptions::new())
-                        .await;
-                    match report {
+                    let target = self.members[at].replica();
+                    let basis = must(target.vector().await)?;
+                    let source = self.members[from].replica();
+                    let source = must(self.carrier.carry(source, &basis).await)?;
+                    match target.pull(&*source, PullOptions::new()).await {
                         Ok(report) => integrated += report.integrated,
                         Err(Error::PullFromItself { .. }) => {}
                         Err(error) => return Err(TestCaseError::fail(error.to_string())),
@@ -725,11 +775,11 @@ async fn nothing_lost(member: &Member) -> Tested {
 
 /// A source that fails after some changesets.
 struct Failing<'a> {
-    source: &'a Replica,
+    source: &'a dyn ChangesetSource,
     after: usize,
 }
 
-#[async_trait::async_trait]
+#[async_trait]
 impl ChangesetSource for Failing<'_> {
     async fn offer(&self) -> Result<Offer, Error> {
         self.source.offer().await
@@ -746,9 +796,9 @@ impl ChangesetSource for Failing<'_> {
 }
 
 /// A source that keeps its reader waiting before each changeset.
-struct Yielding<'a>(&'a Replica);
+struct Yielding<'a>(&'a dyn ChangesetSource);
 
-#[async_trait::async_trait]
+#[async_trait]
 impl ChangesetSource for Yielding<'_> {
     async fn offer(&self) -> Result<Offer, Error> {
         futures_lite::future::yield_now().await;

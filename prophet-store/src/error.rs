@@ -136,7 +136,7 @@ pub enum Error {
     /// The source leaves out what it takes for known, and it is not.
     #[error(
         "{place} builds on what this replica lacks: {}; pull from who has it, or get a bundle made \
-         for this replica", list(.missing)
+         for this replica, or one of everything if it was", list(.missing)
     )]
     #[non_exhaustive]
     BasisMissing {

@@ -118,13 +118,7 @@ pub(crate) async fn the_longest_commit_is_accepted(context: &Context<'_>) -> Out
     let mut draft = world.draft();
     for number in 0..limits::COMMIT_ENTRIES {
         let record = key("entry", (number % 256) as u8);
-        let change = draft.world.change(&record, &[("n", Value::from(0))], false);
-        draft = draft.author(World::IDENTITY.replica, Payload::Edit(vec![change]));
-        if number >= 256 {
-            // One live write is enough: nobody's registers have hundreds of them.
-            let latest = prophet_store::RecordState::new(record.clone());
-            draft.world.model.records.insert(record, latest);
-        }
+        draft = draft.edit(&record, &[("n", Value::from(0))]);
     }
     let commit = draft.finish();
     let count = commit.entries().len() as u64;

@@ -43,6 +43,10 @@ impl Replica {
     /// an empty basis bundles everything. What the receiver has seen, its
     /// [`vector`](Self::vector) says; it may be out of date, and is when the bundle arrives.
     ///
+    /// Where the receiver has seen more of an origin than this replica, it is taken to have seen all
+    /// that is here of it. If that origin was forked, it may not have: then it refuses the bundle
+    /// ([`BasisMissing`](Error::BasisMissing)), and one of everything is what it takes.
+    ///
     /// ```
     /// use futures_lite::future::block_on;
     /// use prophet_store::{
