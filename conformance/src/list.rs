@@ -136,6 +136,9 @@ macro_rules! for_each_check {
                 deleted_records_keep_their_registers: V1,
                 registers_of_many_writes: V1,
             }
+            formats {
+                changesets_of_every_version_come_back: V1 L2,
+            }
             limits {
                 names_beyond_are_refused: V2,
                 values_beyond_are_refused: V2,

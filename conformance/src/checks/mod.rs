@@ -4,6 +4,7 @@ pub(crate) mod cancellation;
 pub(crate) mod commit;
 pub(crate) mod content;
 pub(crate) mod durability;
+pub(crate) mod formats;
 pub(crate) mod handles;
 pub(crate) mod hints;
 pub(crate) mod history;
