@@ -11,7 +11,8 @@ pub type Store = Arc<dyn ReplicaStore>;
 ///
 /// Checks run in parallel, each with its own harness and place.
 pub trait Harness: Send + Sync {
-    /// A fresh place with nothing in it. Dropping it removes what was made there.
+    /// A fresh place with nothing in it: where a replica is a file or a directory, a path at which
+    /// there is none yet. Dropping it removes what was made there.
     fn place(&self) -> Box<dyn Place>;
 
     /// Opens the place that [`Place::address`] named in another process. Without
@@ -43,6 +44,10 @@ pub trait Harness: Send + Sync {
 
 /// A place for one replica. Whoever asks drops every handle before the place.
 ///
+/// It is asked to create where something is, and to open where nothing is or what is open already:
+/// what comes of that is the store's to say, so the place calls the store each time and keeps no
+/// handle.
+///
 /// A backend whose `create` and `open` are async blocks on them here.
 pub trait Place: Send + Sync {
     /// Creates the replica.
@@ -57,7 +62,7 @@ pub trait Place: Send + Sync {
     /// What the store answers, as it is: the checks look at it.
     fn open(&self) -> Result<Store, StoreError>;
 
-    /// Opens the replica for reading only; `None` without [`Power::ReadOnly`].
+    /// Opens the replica for reading only; `None` without [`Power::ReadOnly`], whatever is there.
     fn open_read_only(&self) -> Option<Result<Store, StoreError>>;
 
     /// A text by which [`Harness::open_address`] opens this place in another process; `None`

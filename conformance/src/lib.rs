@@ -1,7 +1,9 @@
 //! The contract of a replica store in executable form: one suite for every backend.
 //!
-//! The rules are numbered in `docs/contract.md`, which is what to read before writing a store. Each check names those that it checks, and a
-//! failure says which rule was broken, what was expected and what came.
+//! The rules are numbered in `docs/contract.md`, which is what to read before writing a store;
+//! `docs/writing-a-backend.md` leads through it, by the example of `external`, a crate outside the
+//! workspace. Each check names the rules that it checks, and a failure says which one was broken,
+//! what was expected and what came.
 //!
 //! # Checking a backend
 //!
@@ -17,10 +19,17 @@
 //!
 //! That makes a test of each check, named like `memory::commit::stale_base_is_refused`, so that
 //! `cargo test`, editors and CI treat them as any others. [`MemoryHarness`] is the example of a
-//! harness: it is some forty lines.
+//! harness: it is some forty lines. `external/tests/conformance.rs` has one for a store in files.
 //!
 //! [`invariants!`] does the same for the engine over the store: the invariants of a replica, each
 //! as a property test over random histories.
+//!
+//! One check is run again by its name, which is the path of its test; where to look is the last line
+//! of the failure:
+//!
+//! ```text
+//! cargo test --test conformance memory::commit::stale_base_is_refused -- --exact
+//! ```
 //!
 //! # Powers
 //!

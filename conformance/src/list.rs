@@ -213,7 +213,8 @@ pub fn checks() -> &'static [Check] {
 }
 
 /// Makes a module with a test of every check: its name, an expression of a [`Harness`], and the
-/// [powers](crate::Power) that it does without.
+/// [powers](crate::Power) that it does without. The expression is evaluated for each test. The line
+/// stands at the root or in a module of a test program, which other checks start anew.
 ///
 /// [`Harness`]: crate::Harness
 #[macro_export]

@@ -24,8 +24,8 @@
 //!
 //! - **An app** opens a [`Replica`] over a store and uses nothing else. The embedded default store
 //!   is in the crate `backend-sqlite`; [`MemoryStore`] is here.
-//! - **A backend** implements [`ReplicaStore`]: `docs/contract.md` is what it promises, and the
-//!   crate `conformance` checks it.
+//! - **A backend** implements [`ReplicaStore`]: `docs/writing-a-backend.md` leads through it,
+//!   `docs/contract.md` is what it promises, and the crate `conformance` checks it.
 //! - **The model**: [`RecordState`] and its [`Register`]s, [`Changeset`], [`LogEntry`],
 //!   [`Resolution`], [`VersionVector`]; [`codec`] and `docs/format.md` for their bytes, [`limits`]
 //!   for how large they may be.

@@ -149,7 +149,9 @@ pub enum StoreError {
         /// Which rule, and where.
         why: String,
     },
-    /// The system failed to read or write.
+    /// The system failed to read or write. From a commit it says, as all but
+    /// [`OutcomeUnknown`](Self::OutcomeUnknown) do, that nothing was applied and never will be: where a
+    /// store cannot be sure of that, a sync that failed above all, the outcome is unknown.
     #[error("{action} failed at {place}: {source}")]
     #[non_exhaustive]
     Io {

@@ -42,7 +42,8 @@ pub enum Durability {
     Volatile,
     /// The crash of every process that uses it.
     ProcessCrash,
-    /// The loss of power.
+    /// The loss of power: it was on the device before it was acknowledged, and so was whatever leads
+    /// to it, such as the directory that names a file.
     PowerLoss,
 }
 
@@ -64,7 +65,7 @@ pub struct Capabilities {
 pub struct Facts {
     /// Which replica of which database it holds.
     pub identity: Identity,
-    /// Where it is, in words a person recognises: a path or URL.
+    /// Where it is, in words a person recognises: a path or URL. Errors name it so, too.
     pub place: String,
     /// The version of the store's own format.
     pub format: u64,

@@ -36,9 +36,23 @@ use crate::resolution::Resolution;
 ///
 /// No method has a default, so that no implementation inherits a wrong one. What a program wants
 /// beside these is in [`ReplicaStoreExt`](crate::ReplicaStoreExt).
+///
+/// # Implementing it
+///
+/// `docs/writing-a-backend.md` leads through it. An implementation is marked with the attribute
+/// `async_trait` of the crate of that name, as the trait is. What a store over any ordered map of
+/// byte keys has to do is in the crate `prophet-kv`, and the thread that commits for engines that
+/// block is in `prophet-writer`. Creating and opening are each backend's own, and what they answer is
+/// not: rules O1, O2 and X2.
+///
+/// Methods are called from many threads and tasks at once, reads while a commit is under way. A
+/// future may be dropped at any time, and the handle goes on (rule C7). It may block whoever polls it
+/// for as long as the device takes, if it cannot do better. Every call but `facts` answers
+/// [`StoreError::Closed`] on a handle that was closed, or closed itself.
 #[async_trait]
 pub trait ReplicaStore: Debug + Send + Sync + 'static {
-    /// What the store says of itself, without input or output. It never changes (rule O4).
+    /// What the store says of itself, without input or output, also once it is closed. It never
+    /// changes (rule O4).
     fn facts(&self) -> &Facts;
 
     /// Where the replica is (rules R1, R2).
@@ -103,6 +117,11 @@ pub trait ReplicaStore: Debug + Send + Sync + 'static {
     /// commit already applied is not applied again: the answer is the head it led to (rules C1 to
     /// C8, D1 to D4, L1 to L4, V1, V2, O5).
     ///
+    /// Entries are appended to the log, and records, resolutions and metadata replace what is there
+    /// under the same key. What is refused is told in this order: a base that is not the head, where
+    /// the commit is not recognised; then a changeset in it twice, or in the log already. Judging and
+    /// applying are one step: of the same commit sent twice at once, both are answered with its head.
+    ///
     /// # Errors
     /// [`StoreError::StaleBase`] names the present head. Any error but
     /// [`StoreError::OutcomeUnknown`] means: not applied, and never will be. Dropping the future
@@ -115,13 +134,14 @@ pub trait ReplicaStore: Debug + Send + Sync + 'static {
     /// Only what keeps it from looking; damage is in the report.
     async fn verify(&self) -> Result<Verification, StoreError>;
 
-    /// Closes this handle: every later call answers [`StoreError::Closed`]. What was acknowledged
-    /// is durable without it (rule O3).
+    /// Closes this handle: every later call but `facts` answers [`StoreError::Closed`], another
+    /// `close` too. Once it is done, an exclusive store can be opened again, though this handle still
+    /// exists. What was acknowledged is durable without it (rules O2, O3).
     async fn close(&self) -> Result<(), StoreError>;
 }
 
 /// What [`ReplicaStore::verify`] and [`ReplicaStoreExt::audit`](crate::ReplicaStoreExt::audit)
-/// found.
+/// found. A store begins with the default, and counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {

@@ -22,18 +22,26 @@ pub struct Page<T, C> {
 
 /// Fills a [`Page`] up to its limit: for those who implement a store.
 ///
-/// ```
-/// use prophet_store::{Head, PageBuilder, PageLimit};
+/// Whether it is full is asked when there is one item more, so that a page that ends where the scan
+/// does says so.
 ///
-/// let mut page = PageBuilder::new(PageLimit::items(2), Head::EMPTY);
-/// for number in 1..=3 {
-///     if page.is_full() {
-///         break;
+/// ```
+/// use prophet_store::{Head, Page, PageBuilder, PageLimit};
+///
+/// fn scan(numbers: &[u64], after: u64) -> Page<u64, u64> {
+///     let mut page = PageBuilder::new(PageLimit::items(2), Head::EMPTY);
+///     for &number in numbers.iter().filter(|number| **number > after) {
+///         if page.is_full() {
+///             return page.unfinished();
+///         }
+///         page.push(number * 10, number, size_of::<u64>());
 ///     }
-///     page.push(number * 10, number, 8);
+///     page.finished()
 /// }
-/// let page = page.unfinished();
+/// let page = scan(&[1, 2, 3, 4], 0);
 /// assert_eq!((page.items, page.more), (vec![10, 20], Some(2)));
+/// let page = scan(&[1, 2, 3, 4], 2);
+/// assert_eq!((page.items, page.more), (vec![30, 40], None));
 /// ```
 #[derive(Debug)]
 pub struct PageBuilder<T, C> {
@@ -56,7 +64,10 @@ impl<T, C> PageBuilder<T, C> {
         items > 0 && (items >= self.limit.items || bytes >= self.limit.bytes)
     }
 
-    /// Adds an item of about this many bytes; `cursor` is where the scan would go on after it.
+    /// Adds an item of about this many bytes; `cursor` is where the scan would go on after it. What
+    /// counts is what grows: a state's
+    /// [`approximate_size`](crate::RecordState::approximate_size), the payload of an entry, the
+    /// length of a value, and a constant for the rest.
     pub fn push(&mut self, item: T, cursor: C, bytes: usize) {
         self.items.push(item);
         self.last = Some(cursor);
@@ -101,9 +112,9 @@ pub enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "the bounds of a page are fixed by the contract")]
 pub struct PageLimit {
-    /// Most items, at least 1.
+    /// Most items, at least 1; [`PageBuilder`] takes 0 for 1.
     pub items: usize,
-    /// Roughly how many bytes.
+    /// Roughly how many bytes: the item that reaches it is the last one.
     pub bytes: usize,
 }
 
