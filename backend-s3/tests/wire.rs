@@ -70,8 +70,12 @@ impl Place for WirePlace {
     }
 }
 
-conformance::suite!(wire, WireHarness { commits: 64 }, without = []);
-conformance::suite!(wire_derived, WireHarness { commits: 2 }, without = []);
+conformance::suite!(wire, WireHarness { commits: 64 }, without = [faults, power_loss, damage]);
+conformance::suite!(
+    wire_derived,
+    WireHarness { commits: 2 },
+    without = [faults, power_loss, damage]
+);
 
 /// Called within a runtime of tokio's, of either kind, it works as anywhere else.
 #[test]

@@ -53,5 +53,9 @@ impl Place for MapPlace {
     }
 }
 
-conformance::suite!(map, MapHarness, without = [address, several_processes, read_only]);
+conformance::suite!(
+    map,
+    MapHarness,
+    without = [address, several_processes, read_only, faults, power_loss, damage]
+);
 conformance::invariants!(invariants, MapHarness);

@@ -19,8 +19,11 @@ pub(crate) async fn the_declared_powers_are_the_true_ones(context: &Context<'_>)
             return Ok(());
         }
         let name = power.name();
-        let (said, seen) = if declared { ("with", "not so") } else { ("without", "so") };
-        Err(Failure::new("O4", format!("the suite is {said} {name}, but {what}: {seen}")))
+        let why = match declared {
+            true => format!("it is not so that {what}: {name} belongs into `without`"),
+            false => format!("{what}: {name} does not belong into `without`"),
+        };
+        Err(Failure::new("O4", why))
     };
     let shared = capabilities.sharing >= Sharing::Processes;
     declares(Power::SeveralProcesses, shared, "the store declares Sharing::Processes")?;

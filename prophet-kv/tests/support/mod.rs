@@ -197,20 +197,21 @@ impl ReplicaStore for MapStore {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
-        let reads = self.reads()?;
-        if let Some(applied) = reads.judge(commit, |_| true).await? {
-            return Ok(applied);
-        }
-        let mut volume = self.volume()?;
-        // Somebody else may have committed while this one was judged.
-        let head = volume.head.unwrap_or(Head::EMPTY);
-        if head != commit.base() {
-            return Err(StoreError::stale_base(commit.base(), head));
-        }
+        // What it was judged on has to be what it is applied to.
+        let mut volume = loop {
+            let reads = self.reads()?;
+            let judged = reads.head();
+            if let Some(applied) = reads.judge(commit, |_| true).await? {
+                return Ok(applied);
+            }
+            let volume = self.volume()?;
+            if volume.head.unwrap_or(Head::EMPTY) == judged {
+                break volume;
+            }
+        };
         let mut list = Vec::new();
         writes::commit(&mut list, commit);
         writes::forget(&mut list, commit.head().version);
-        drop(reads);
         let map = Arc::make_mut(&mut volume.map.0);
         for (key, value) in list {
             match value {
