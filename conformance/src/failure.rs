@@ -50,6 +50,15 @@ impl Failure {
         Self { rule: None, message: message.into(), location: Location::caller() }
     }
 
+    /// The same, as a breach of another rule: what it checks is by what this one says.
+    fn under(self, rule: &'static str) -> Self {
+        let message = match self.rule {
+            Some(seen) if seen != rule => format!("(seen by {seen}) {}", self.message),
+            _ => self.message,
+        };
+        Self { rule: Some(rule), message, ..self }
+    }
+
     /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
     /// allows to fail.
     pub const fn rule(&self) -> Option<&'static str> {
@@ -74,6 +83,12 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::around(format!("a call failed that has no reason to: {error}\n      came: {error:?}"))
     }
+}
+
+/// Says that whatever fails here breaks this rule: for content that is compared in order to see
+/// whether something else was done right.
+pub(crate) fn under(rule: &'static str) -> impl Fn(Failure) -> Failure {
+    move |failure| failure.under(rule)
 }
 
 macro_rules! ensure {
@@ -113,4 +128,18 @@ macro_rules! ensure_error {
     };
 }
 
-pub(crate) use {ensure, ensure_eq, ensure_error};
+/// The call has to succeed; gives what it answered.
+macro_rules! ensure_ok {
+    ($rule:ident, $came:expr, $($what:tt)+) => {
+        match $came {
+            Ok(came) => came,
+            Err(error) => {
+                let (what, expected) = (format!($($what)+), format_args!("Ok(_)"));
+                let rule = stringify!($rule);
+                return Err($crate::failure::Failure::unequal(rule, &what, &expected, &error));
+            }
+        }
+    };
+}
+
+pub(crate) use {ensure, ensure_eq, ensure_error, ensure_ok};
