@@ -16,15 +16,30 @@ pub struct Failure {
     location: &'static Location<'static>,
 }
 
-/// Longer than this a value says no more to a reader: some checks compare 16 MiB of text.
+/// Bytes after which a value says no more to a reader: some checks compare 16 MiB of text.
 const SHOWN: usize = 600;
 
-fn shown(value: &dyn fmt::Debug) -> String {
-    let text = format!("{value:?}");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}… ({} bytes in all)", &text[..end], text.len()),
-        None => text,
+/// Text that takes in no more once it is long enough, so that what is not shown is not formatted.
+struct Shown(String);
+
+impl fmt::Write for Shown {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = SHOWN.saturating_sub(self.0.len());
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        Err(fmt::Error)
     }
+}
+
+fn shown(value: &dyn fmt::Debug) -> String {
+    let mut shown = Shown(String::new());
+    if fmt::write(&mut shown, format_args!("{value:?}")).is_err() {
+        shown.0.push('…');
+    }
+    shown.0
 }
 
 impl Failure {

@@ -8,7 +8,8 @@ use prophet_store::StoreError;
 
 use crate::fault::{Fault, fault};
 use crate::tools::send;
-use crate::wrapped::{Call, Hooks, locked};
+use crate::wrapped::hooks::Call;
+use crate::wrapped::{Hooks, locked};
 
 fn in_use() -> StoreError {
     StoreError::io("it", "waiting", "it is in use for ever")

@@ -7,7 +7,8 @@ use futures_lite::future::block_on;
 use prophet_store::{Direction, MetadataKey, MetadataScan, PageLimit, Position};
 
 use crate::fault::{Fault, fault};
-use crate::wrapped::{AnyPage, Hooks, locked};
+use crate::wrapped::hooks::AnyPage;
+use crate::wrapped::{Hooks, locked};
 
 pub(crate) fn faults() -> Vec<Fault> {
     let mut faults = of_cursors();

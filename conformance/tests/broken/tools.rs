@@ -110,7 +110,8 @@ pub(crate) fn rewritten(
     for (old, register) in state.properties() {
         let writes: Vec<_> = register.writes().iter().filter_map(&write).collect();
         if !writes.is_empty() {
-            properties.insert(name(old), Register::new(writes));
+            let ballots = register.ballots().to_vec();
+            properties.insert(name(old), Register::new(writes).with_ballots(ballots));
         }
     }
     with_properties(state, properties)

@@ -12,14 +12,14 @@ use async_trait::async_trait;
 use conformance::{Harness, Place, Store};
 use futures_lite::future::block_on;
 use prophet_store::{
-    Access, Authorship, Capabilities, Commit, CommitId, DatabaseId, Digest, Durability, Facts,
-    Head, HistoryScan, Identity, LogEntry, LogScan, MemoryStore, MetadataKey, MetadataScan,
-    OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan, RecordState, ReplicaId,
-    ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, Sharing, StoreError, Verification,
-    Version, codec,
+    Access, Authorship, Capabilities, Commit, DatabaseId, Digest, Durability, Facts, Head,
+    HistoryScan, Identity, LogEntry, LogScan, MemoryStore, MetadataKey, MetadataScan, OriginCursor,
+    OriginScan, Page, Position, Read, RecordKey, RecordScan, RecordState, ReplicaId, ReplicaStore,
+    Resolution, ResolutionCursor, ResolutionScan, Sharing, StoreError, Verification,
 };
 use tempfile::TempDir;
 
+use super::encoding::{decoded, encoded, put, take};
 use super::locked;
 
 /// What the store is like. All but the first two make it a broken one.
@@ -289,79 +289,6 @@ impl Drop for FileStore {
     fn drop(&mut self) {
         let _ = self.release();
     }
-}
-
-/// Appends a length and the bytes.
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    let len = u32::try_from(bytes.len()).expect("commits are smaller than that");
-    out.extend(len.to_le_bytes());
-    out.extend(bytes);
-}
-
-/// What `put` appended, from the front.
-fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (len, rest) = bytes.split_first_chunk()?;
-    let (taken, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-fn encoded(commit: &Commit) -> Vec<u8> {
-    let mut out = Vec::new();
-    put(&mut out, commit.id().as_bytes());
-    let base = commit.base();
-    put(&mut out, &base.version.get().to_le_bytes());
-    put(&mut out, &base.position.get().to_le_bytes());
-    put(&mut out, base.commit.as_bytes());
-    let parts = [
-        commit.entries().iter().map(codec::encode_entry).collect::<Vec<_>>(),
-        commit.records().values().map(codec::encode_record).collect(),
-        commit.resolutions().iter().map(codec::encode_resolution).collect(),
-        commit.metadata().iter().map(|(key, value)| pair(key, value.as_deref())).collect(),
-    ];
-    for part in parts {
-        let mut list = Vec::new();
-        part.iter().for_each(|item| put(&mut list, item));
-        put(&mut out, &list);
-    }
-    out
-}
-
-fn pair(key: &MetadataKey, value: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::new();
-    put(&mut out, key.as_str().as_bytes());
-    if let Some(value) = value {
-        put(&mut out, value);
-    }
-    out
-}
-
-fn decoded(mut bytes: &[u8]) -> Option<Commit> {
-    let mut next = || take(&mut bytes);
-    let id = CommitId::from_bytes(next()?.try_into().ok()?);
-    let base = Head {
-        version: Version::new(u64::from_le_bytes(next()?.try_into().ok()?)),
-        position: Position::new(u64::from_le_bytes(next()?.try_into().ok()?)),
-        commit: CommitId::from_bytes(next()?.try_into().ok()?),
-    };
-    let [mut entries, mut records, mut resolutions, mut metadata] =
-        [next()?, next()?, next()?, next()?];
-    let mut commit = Commit::new(id, base);
-    while let Some(entry) = take(&mut entries) {
-        let position = commit.head().position.next();
-        commit = commit.with_entry(codec::decode_entry(position, entry).ok()?).ok()?;
-    }
-    while let Some(record) = take(&mut records) {
-        commit = commit.with_record(codec::decode_record(record).ok()?).ok()?;
-    }
-    while let Some(resolution) = take(&mut resolutions) {
-        commit = commit.with_resolution(codec::decode_resolution(resolution).ok()?).ok()?;
-    }
-    while let Some(mut pair) = take(&mut metadata) {
-        let key = MetadataKey::new(std::str::from_utf8(take(&mut pair)?).ok()?).ok()?;
-        commit = commit.with_metadata(key, take(&mut pair).map(<[u8]>::to_vec)).ok()?;
-    }
-    Some(commit)
 }
 
 #[async_trait]

@@ -3,8 +3,9 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+mod encoding;
 pub(crate) mod file;
-mod hooks;
+pub(crate) mod hooks;
 mod store;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use conformance::{Harness, Place, Store};
 use prophet_store::{Commit, CommitId, Digest, Head, Identity, StoreError};
 
-pub(crate) use hooks::{AnyPage, Call, Hooks};
+pub(crate) use hooks::Hooks;
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
