@@ -65,13 +65,15 @@ impl Failure {
         Self { rule: None, message: message.into(), location: Location::caller() }
     }
 
-    /// The same, as a breach of another rule: what it checks is by what this one says.
+    /// The same, as a breach of another rule. A call that failed for no reason stays that.
     fn under(self, rule: &'static str) -> Self {
-        let message = match self.rule {
-            Some(seen) if seen != rule => format!("(seen by {seen}) {}", self.message),
-            _ => self.message,
-        };
-        Self { rule: Some(rule), message, ..self }
+        match self.rule {
+            Some(seen) if seen != rule => {
+                let message = format!("(seen by {seen}) {}", self.message);
+                Self { rule: Some(rule), message, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
@@ -100,8 +102,8 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// Says that whatever fails here breaks this rule: for content that is compared in order to see
-/// whether something else was done right.
+/// Says that whatever rule is broken here, it is by way of this one: for content that is compared
+/// in order to see whether something else was done right.
 pub(crate) fn under(rule: &'static str) -> impl Fn(Failure) -> Failure {
     move |failure| failure.under(rule)
 }

@@ -38,6 +38,12 @@
 //! is checked against the store's declared capabilities, in both directions: a store that can do
 //! more than its suite says fails as much as one that can do less.
 //!
+//! # Who checks the checks
+//!
+//! Every check is shown to fail, by a rule that it names, over a store that breaks the rule, in
+//! `tests/broken`; and to pass over stores that do what the contract leaves to them, in
+//! `tests/unusual.rs`.
+//!
 //! # Running checks from a program
 //!
 //! The same list is there at run time:

@@ -89,6 +89,7 @@ pub(crate) async fn every_read_may_be_dropped(context: &Context<'_>) -> Outcome 
     let (store, mut world) = context.create_rich().await?;
     for polls in [0, 1, 1, 2] {
         drop_reads(&store, polls).await;
+        ensure_ok!(C7, store.head().await, "the head after reads were dropped");
         world.model.expect(&store).await.map_err(under("C7"))?;
         apply(&store, &world.step()).await?;
     }

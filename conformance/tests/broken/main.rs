@@ -183,10 +183,13 @@ fn totals() {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
+/// Over the files; the reference store with nothing done to it is tested in `memory.rs`, and with
+/// harmless things done to it in `unusual.rs`.
 #[test]
 fn what_breaks_nothing_is_not_caught() {
     let pairs: BTreeSet<_> = faults()
         .iter()
+        .filter(|fault| fault.inner != Inner::Memory)
         .flat_map(|fault| fault.killers.iter().map(|path| (fault.inner.sound(), *path)))
         .collect();
     let pairs: Vec<_> = pairs.into_iter().collect();
