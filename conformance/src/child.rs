@@ -29,11 +29,15 @@ pub fn test(harness: &dyn Harness, without: &[Power], module: &str, group: &str,
     // Of `binary::module::group`, test names leave out the first and the child is beside the last.
     let path = module.split_once("::").map_or(module, |(_, path)| path);
     let child = format!("{}child", path.strip_suffix(group).unwrap_or(path));
-    let child = ["--exact", &child, "--ignored", "--nocapture", "--test-threads=1"];
-    let child = child.map(str::to_owned).to_vec();
-    if let Err(failure) = Suite::new(harness, without).with_child(child).run(check) {
+    if let Err(failure) = Suite::new(harness, without).with_child(arguments(&child)).run(check) {
         panic!("{group}::{name}\n{failure}");
     }
+}
+
+/// The arguments with which a test binary runs one ignored test of its own.
+#[doc(hidden)]
+pub fn arguments(test: &str) -> Vec<String> {
+    ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec()
 }
 
 /// Another process that has, or may have, the place open.

@@ -16,15 +16,30 @@ pub struct Failure {
     location: &'static Location<'static>,
 }
 
-/// Longer than this a value says no more to a reader: some checks compare 16 MiB of text.
+/// Bytes after which a value says no more to a reader: some checks compare 16 MiB of text.
 const SHOWN: usize = 600;
 
-fn shown(value: &dyn fmt::Debug) -> String {
-    let text = format!("{value:?}");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}… ({} bytes in all)", &text[..end], text.len()),
-        None => text,
+/// Text that takes in no more once it is long enough, so that what is not shown is not formatted.
+struct Shown(String);
+
+impl fmt::Write for Shown {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = SHOWN.saturating_sub(self.0.len());
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        Err(fmt::Error)
     }
+}
+
+fn shown(value: &dyn fmt::Debug) -> String {
+    let mut shown = Shown(String::new());
+    if fmt::write(&mut shown, format_args!("{value:?}")).is_err() {
+        shown.0.push('…');
+    }
+    shown.0
 }
 
 impl Failure {
@@ -58,6 +73,17 @@ impl Failure {
         Self::around(format!("a panic: {text}"))
     }
 
+    /// The same, as a breach of another rule. A call that failed for no reason stays that.
+    fn under(self, rule: &'static str) -> Self {
+        match self.rule {
+            Some(seen) if seen != rule => {
+                let message = format!("(seen by {seen}) {}", self.message);
+                Self { rule: Some(rule), message, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
     /// allows to fail.
     pub const fn rule(&self) -> Option<&'static str> {
@@ -82,6 +108,12 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::around(format!("a call failed that has no reason to: {error}\n      came: {error:?}"))
     }
+}
+
+/// Says that whatever rule is broken here, it is by way of this one: for content that is compared
+/// in order to see whether something else was done right.
+pub(crate) fn under(rule: &'static str) -> impl Fn(Failure) -> Failure {
+    move |failure| failure.under(rule)
 }
 
 macro_rules! ensure {
@@ -121,4 +153,18 @@ macro_rules! ensure_error {
     };
 }
 
-pub(crate) use {ensure, ensure_eq, ensure_error};
+/// The call has to succeed; gives what it answered.
+macro_rules! ensure_ok {
+    ($rule:ident, $came:expr, $($what:tt)+) => {
+        match $came {
+            Ok(came) => came,
+            Err(error) => {
+                let (what, expected) = (format!($($what)+), format_args!("Ok(_)"));
+                let rule = stringify!($rule);
+                return Err($crate::failure::Failure::unequal(rule, &what, &expected, &error));
+            }
+        }
+    };
+}
+
+pub(crate) use {ensure, ensure_eq, ensure_error, ensure_ok};

@@ -51,6 +51,12 @@
 //! is checked against the store's declared capabilities, in both directions: a store that can do
 //! more than its suite says fails as much as one that can do less.
 //!
+//! # Who checks the checks
+//!
+//! Every check is shown to fail, by a rule that it names, over a store that breaks the rule, in
+//! `tests/broken`; and to pass over stores that do what the contract leaves to them, in
+//! `tests/unusual.rs`.
+//!
 //! # Running checks from a program
 //!
 //! [`run`] gives a [`Report`] of all of them, and [`checks`] is the list, which
@@ -92,6 +98,6 @@ pub use sync::{Carrier, check_sync, check_sync_through};
 /// What the macros expand to; no part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::child::{child, test};
+    pub use crate::child::{arguments, child, test};
     pub use crate::harness::powers;
 }

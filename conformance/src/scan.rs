@@ -218,40 +218,60 @@ pub(crate) async fn page<S: Scan>(
     let page = scan.read(store).await?;
     let count = page.items.len();
     ensure!(R4, count <= limit.items, "a page of {scan:?} has {count} items");
-    let cursors: Vec<_> = after.iter().cloned().chain(page.items.iter().map(S::cursor)).collect();
+    let cursors: Vec<_> = page.items.iter().map(S::cursor).collect();
     for (one, other) in cursors.iter().zip(cursors.iter().skip(1)) {
         ensure!(R3, scan.is_before(one, other), "{other:?} comes after {one:?} in {scan:?}");
+    }
+    if let (Some(after), Some(first)) = (&after, cursors.first()) {
+        let beyond = scan.is_before(after, first);
+        ensure!(R4, beyond, "{first:?} is shown beyond {after:?} in {scan:?}");
     }
     if let Some(more) = &page.more {
         let progress = after.as_ref().is_none_or(|after| scan.is_before(after, more));
         ensure!(R4, progress, "{scan:?} goes on at {more:?}, where it was already");
-        let covered = cursors.last().is_none_or(|last| !scan.is_before(more, last));
+        let covered =
+            cursors.last().or(after.as_ref()).is_none_or(|last| !scan.is_before(more, last));
         ensure!(R4, covered, "{scan:?} goes on at {more:?}, before items already shown");
     }
     Ok(page)
 }
 
+/// More items than any check makes.
+const ENDLESS: usize = 1 << 20;
+
 /// All items of a scan, page by page; every page has to be read at one and the same head. A scan
-/// that takes more than `most` pages is taken to have no end.
+/// that takes more than `most` pages with nothing on them is taken to have no end.
 pub(crate) async fn walk<S: Scan>(
     scan: &S,
     store: &Store,
     limit: PageLimit,
     most: usize,
 ) -> Outcome<Vec<S::Item>> {
+    walk_from(scan, store, None, limit, most).await
+}
+
+/// As [`walk`], from a cursor on.
+pub(crate) async fn walk_from<S: Scan>(
+    scan: &S,
+    store: &Store,
+    mut after: Option<S::Cursor>,
+    limit: PageLimit,
+    most: usize,
+) -> Outcome<Vec<S::Item>> {
     let mut items = Vec::new();
-    let mut after = None;
     let mut head = None;
-    for _ in 0..most {
+    let mut empty = 0;
+    while empty <= most && items.len() < ENDLESS {
         let page = page(scan, store, after, limit).await?;
         ensure_eq!(R1, page.at, *head.get_or_insert(page.at), "the head of a page of {scan:?}");
+        empty += usize::from(page.items.is_empty());
         items.extend(page.items);
         after = page.more;
         if after.is_none() {
             return Ok(items);
         }
     }
-    ensure!(R4, false, "{scan:?} has not ended after {most} pages");
+    ensure!(R4, false, "{scan:?} has not ended after {empty} pages with nothing on them");
     Ok(items)
 }
 

@@ -4,7 +4,7 @@ use futures_lite::future::block_on;
 use prophet_store::{PageLimit, StoreError};
 
 use super::commit::{one_line, read_whole};
-use crate::failure::{Outcome, ensure_eq, ensure_error};
+use crate::failure::{Outcome, ensure_eq, ensure_error, ensure_ok, under};
 use crate::fixtures::{Racer, World, key};
 use crate::scan::{every_scan, page};
 use crate::suite::{Context, apply, in_threads, persist};
@@ -29,7 +29,7 @@ pub(crate) async fn one_base_is_for_one_of_them(context: &Context<'_>) -> Outcom
     let mut rival = world.rival(1);
     apply(&one, &world.step()).await?;
     let late = rival.step();
-    let answer = other.commit(&late).await;
+    let answer = persist(&other, &late).await;
     ensure_error!(
         C2,
         answer,
@@ -46,11 +46,13 @@ pub(crate) async fn a_commit_sent_again_elsewhere(context: &Context<'_>) -> Outc
     let commits = world.rich();
     for commit in &commits {
         apply(&one, commit).await?;
-        let answer = persist(&other, commit).await?;
+        let answer = persist(&other, commit).await;
+        let answer = ensure_ok!(C4, answer, "a commit, sent by the other handle");
         ensure_eq!(C4, answer, commit.head(), "the answer to a commit, sent by the other handle");
     }
     for commit in &commits {
-        let answer = persist(&other, commit).await?;
+        let answer = persist(&other, commit).await;
+        let answer = ensure_ok!(C4, answer, "a commit, sent again much later");
         ensure_eq!(C4, answer, commit.head(), "the answer to a commit, sent again much later");
     }
     world.model.expect(&one).await
@@ -128,7 +130,7 @@ pub(crate) async fn cursors_work_on_another_handle(context: &Context<'_>) -> Out
         let mut after = None;
         for number in 0..10_000 {
             let store = if number % 2 == 0 { &one } else { &other };
-            let page = page(scan, store, after, PageLimit::items(1)).await?;
+            let page = page(scan, store, after, PageLimit::items(1)).await.map_err(under("R5"))?;
             found.extend(page.items);
             after = page.more;
             if after.is_none() {
@@ -148,7 +150,8 @@ pub(crate) async fn closing_one_leaves_the_other(context: &Context<'_>) -> Outco
     apply(&one, &world.step()).await?;
     one.close().await?;
     ensure_error!(O3, one.head().await, StoreError::Closed { .. }, "the head of the closed one");
-    apply(&other, &world.step()).await?;
+    let answer = persist(&other, &world.step()).await;
+    ensure_ok!(O3, answer, "a commit by the handle that is left");
     world.model.expect(&other).await?;
     let third = context.open()?;
     drop(one);

@@ -2,7 +2,7 @@
 
 use prophet_store::{Commit, CommitId, Head, StoreError, Value};
 
-use crate::failure::{Outcome, ensure_eq, ensure_error};
+use crate::failure::{Outcome, ensure_eq, ensure_error, under};
 use crate::fixtures::{World, key, metadata_key};
 use crate::harness::Store;
 use crate::suite::{Context, apply, persist};
@@ -22,7 +22,7 @@ pub(crate) async fn a_commit_sent_twice_is_applied_once(context: &Context<'_>) -
         model.take_in(commit);
         again(&store, commit, "sent again at once").await?;
         again(&store, commit, "sent a third time").await?;
-        model.expect(&store).await?;
+        model.expect(&store).await.map_err(under("C4"))?;
     }
     Ok(())
 }
@@ -76,11 +76,11 @@ pub(crate) async fn overwritten_effects_stay_overwritten(context: &Context<'_>) 
     for _ in 0..2 {
         again(&store, &old, "whose effects were overwritten").await?;
         again(&store, &note, "whose metadata was overwritten").await?;
-        world.model.expect(&store).await?;
+        world.model.expect(&store).await.map_err(under("C4"))?;
     }
     let store = context.reopen(store)?;
     again(&store, &old, "whose effects were overwritten before the reopen").await?;
-    world.model.expect(&store).await
+    world.model.expect(&store).await.map_err(under("C4"))
 }
 
 pub(crate) async fn the_last_1024_ids_are_remembered(context: &Context<'_>) -> Outcome {
@@ -132,7 +132,7 @@ pub(crate) async fn changesets_are_recognised_for_ever(context: &Context<'_>) ->
     let entry = other.step().entries()[0].clone();
     let half =
         half.with_entry(prophet_store::LogEntry { position: half_position(&twin), ..entry })?;
-    let answer = store.commit(&half).await;
+    let answer = persist(&store, &half).await;
     ensure_error!(
         C4,
         answer,
@@ -153,7 +153,7 @@ pub(crate) async fn a_stranger_at_the_same_version_is_stale(context: &Context<'_
         [rival.step(), rival.note(), rival.draft().finish()]
     };
     for stranger in &strangers {
-        let answer = store.commit(stranger).await;
+        let answer = persist(&store, stranger).await;
         ensure_error!(
             C4,
             answer,
@@ -173,7 +173,7 @@ pub(crate) async fn the_same_content_with_another_id_is_stale(context: &Context<
     for (key, value) in note.metadata() {
         twin = twin.with_metadata(key.clone(), value.clone())?;
     }
-    let answer = store.commit(&twin).await;
+    let answer = persist(&store, &twin).await;
     ensure_error!(C4, answer, StoreError::StaleBase { .. }, "the content of a commit, another id");
     world.model.expect(&store).await
 }
@@ -185,7 +185,7 @@ pub(crate) async fn an_id_counts_only_at_its_version(context: &Context<'_>) -> O
     let base = commits[2].base();
     let moved = Commit::new(CommitId::from_bytes([0x32; 16]), base)
         .with_metadata(metadata_key("moved"), Some(Vec::new()))?;
-    let answer = store.commit(&moved).await;
+    let answer = persist(&store, &moved).await;
     ensure_error!(C4, answer, StoreError::StaleBase { .. }, "a commit nobody made, on an old head");
     for commit in &commits {
         again(&store, commit, "sent again after a stranger").await?;

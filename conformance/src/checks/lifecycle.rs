@@ -5,10 +5,10 @@ use prophet_store::{
     Sharing, StoreError,
 };
 
-use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error};
+use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error, ensure_ok};
 use crate::fixtures::{Model, World, key, origin};
 use crate::harness::{Power, Store, Unsynced};
-use crate::suite::{Context, apply};
+use crate::suite::{Context, apply, persist};
 
 pub(crate) async fn the_declared_powers_are_the_true_ones(context: &Context<'_>) -> Outcome {
     let store = context.create()?;
@@ -112,7 +112,7 @@ pub(crate) async fn closing_lets_another_open(context: &Context<'_>) -> Outcome 
     let (store, mut world) = context.create_rich().await?;
     store.close().await?;
     // The closed handle is still there, and must not stand in the way, now or when it is dropped.
-    let second = context.open()?;
+    let second = ensure_ok!(O2, context.place().open(), "opening what was closed");
     drop(store);
     if !context.has(Power::SeveralProcesses) {
         let third = context.place().open();
@@ -125,7 +125,8 @@ pub(crate) async fn closing_lets_another_open(context: &Context<'_>) -> Outcome 
 pub(crate) async fn dropping_lets_another_open(context: &Context<'_>) -> Outcome {
     let (mut store, mut world) = context.create_rich().await?;
     for _ in 0..5 {
-        store = context.reopen(store)?;
+        drop(store);
+        store = ensure_ok!(O2, context.place().open(), "opening what was dropped");
         apply(&store, &world.step()).await?;
     }
     world.model.expect(&store).await
@@ -192,7 +193,7 @@ pub(crate) async fn facts_never_change(context: &Context<'_>) -> Outcome {
         apply(&store, &commit).await?;
         ensure_eq!(O4, *store.facts(), facts, "the facts after a commit");
     }
-    let stale = store.commit(&World::new().rival(1).step()).await;
+    let stale = persist(&store, &World::new().rival(1).step()).await;
     ensure!(C2, stale.is_err(), "a stale commit succeeded");
     ensure_eq!(O4, *store.facts(), facts, "the facts after a refused commit");
     let store = context.reopen(store)?;
@@ -238,7 +239,7 @@ pub(crate) async fn a_read_only_handle_refuses_commits(context: &Context<'_>) ->
     ensure_eq!(O5, access, Access::ReadOnly, "the access of a handle opened for reading");
     let (commit, before) = (world.clone().step(), world.model.clone());
     for commit in [&commit, &world.clone().note(), &commit] {
-        let answer = store.commit(commit).await;
+        let answer = persist(&store, commit).await;
         ensure_error!(O5, answer, StoreError::ReadOnly { .. }, "a commit where one may only read");
     }
     before.expect(&store).await?;

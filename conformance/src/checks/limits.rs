@@ -1,19 +1,36 @@
-//! The limits of the format: refused beyond, accepted up to.
+//! The limits of the format: refused beyond, before a store is asked, and accepted up to.
 
 use prophet_store::{
     Changeset, Commit, Creator, MetadataKey, NameError, Payload, PropertyName, RecordType,
     StoreError, Value, limits,
 };
 
-use crate::failure::{Outcome, ensure_eq, ensure_error};
+use crate::failure::{Outcome, ensure_eq, ensure_error, ensure_ok, under};
 use crate::fixtures::{World, key, metadata_key, nested};
-use crate::suite::Context;
+use crate::harness::Store;
+use crate::suite::{Context, persist};
 
 fn len(limit: u64) -> usize {
     usize::try_from(limit).expect("limits fit into memory")
 }
 
-pub(crate) async fn names_beyond_are_refused(_: &Context<'_>) -> Outcome {
+/// Commits what is within the limits, of a world that holds nothing else.
+async fn is_accepted(context: &Context<'_>, commit: &Commit) -> Outcome<Store> {
+    let store = context.create()?;
+    let answer = persist(&store, commit).await;
+    let head = ensure_ok!(V2, answer, "a commit within the limits");
+    ensure_eq!(V2, head, commit.head(), "the answer to a commit within the limits");
+    Ok(store)
+}
+
+async fn comes_back(context: &Context<'_>, commit: &Commit, world: &World) -> Outcome {
+    let store = is_accepted(context, commit).await?;
+    world.model.expect(&store).await.map_err(under("V2"))?;
+    let store = context.reopen(store)?;
+    world.model.expect(&store).await.map_err(under("V2"))
+}
+
+pub(crate) async fn names_beyond_are_refused(context: &Context<'_>) -> Outcome {
     let long = "n".repeat(len(limits::NAME_BYTES) + 1);
     macro_rules! too_long {
         ($made:expr, $limit:expr) => {
@@ -29,12 +46,20 @@ pub(crate) async fn names_beyond_are_refused(_: &Context<'_>) -> Outcome {
     too_long!(PropertyName::new(&long), limits::NAME_BYTES);
     let creator = "c".repeat(len(limits::CREATOR_BYTES) + 1);
     too_long!(Creator::new(creator), limits::CREATOR_BYTES);
-    let key = "k".repeat(len(limits::METADATA_KEY_BYTES) + 1);
-    too_long!(MetadataKey::new(key), limits::METADATA_KEY_BYTES);
-    Ok(())
+    let longer = "k".repeat(len(limits::METADATA_KEY_BYTES) + 1);
+    too_long!(MetadataKey::new(longer), limits::METADATA_KEY_BYTES);
+
+    let name = "n".repeat(len(limits::NAME_BYTES));
+    let mut world = World::new();
+    let change = world.change(&key(&name, 1), &[(name.as_str(), Value::from(1))], true);
+    let mut authored = world.authored(World::IDENTITY.replica, Payload::Edit(vec![change]));
+    authored.creator =
+        Creator::new("c".repeat(len(limits::CREATOR_BYTES))).expect("it is not too long");
+    let commit = world.draft().append_authored(authored).finish();
+    comes_back(context, &commit, &world).await
 }
 
-pub(crate) async fn values_beyond_are_refused(_: &Context<'_>) -> Outcome {
+pub(crate) async fn values_beyond_are_refused(context: &Context<'_>) -> Outcome {
     let bytes = vec![0; len(limits::VALUE_BYTES)];
     let nodes = vec![Value::from(true); len(limits::VALUE_NODES)];
     let cases = [
@@ -53,10 +78,13 @@ pub(crate) async fn values_beyond_are_refused(_: &Context<'_>) -> Outcome {
             "a value beyond the limit {limit}"
         );
     }
-    Ok(())
+    let mut world = World::new();
+    let deepest = [("deepest", nested(limits::VALUE_DEPTH))];
+    let commit = world.draft().edit(&key("bug", 1), &deepest).finish();
+    comes_back(context, &commit, &world).await
 }
 
-pub(crate) async fn commits_beyond_are_refused(_: &Context<'_>) -> Outcome {
+pub(crate) async fn commits_beyond_are_refused(context: &Context<'_>) -> Outcome {
     let mut world = World::new();
     let commit = Commit::new(world.commit_id(), world.head());
     let value = vec![0; len(limits::METADATA_VALUE_BYTES) + 1];
@@ -67,7 +95,15 @@ pub(crate) async fn commits_beyond_are_refused(_: &Context<'_>) -> Outcome {
         StoreError::Limit(ref named) if named.allowed == limits::METADATA_VALUE_BYTES,
         "a metadata value one byte too long"
     );
-    Ok(())
+    // Far from the limit of a commit, which is a test of memory, but beyond that of many a system.
+    let mut world = World::new();
+    let mut draft = world.draft();
+    for number in 0..12 {
+        let largest = vec![number; len(limits::METADATA_VALUE_BYTES)];
+        draft = draft.metadata(&format!("large/{number}"), Some(&largest));
+    }
+    let commit = draft.finish();
+    comes_back(context, &commit, &world).await
 }
 
 pub(crate) async fn metadata_at_the_limit_is_accepted(context: &Context<'_>) -> Outcome {
@@ -81,9 +117,7 @@ pub(crate) async fn metadata_at_the_limit_is_accepted(context: &Context<'_>) -> 
         .metadata("k", Some(b"neighbour"))
         .metadata(&"€".repeat(85), Some(b""))
         .finish();
-    let store = context.create_with(&[commit]).await?;
-    world.model.expect(&store).await?;
-    world.model.expect(&context.reopen(store)?).await
+    comes_back(context, &commit, &world).await
 }
 
 pub(crate) async fn the_largest_value_is_accepted(context: &Context<'_>) -> Outcome {
@@ -101,16 +135,16 @@ pub(crate) async fn the_largest_value_is_accepted(context: &Context<'_>) -> Outc
     };
     ensure_eq!(V2, len(limits::VALUE_BYTES) - size < 16, true, "the room that the encoding takes");
     let commit = world.draft().append(changeset, Vec::new(), Vec::new()).finish();
-    let store = context.create_with(&[commit]).await?;
-    world.model.expect(&store).await
+    let store = is_accepted(context, &commit).await?;
+    world.model.expect(&store).await.map_err(under("V2"))
 }
 
 pub(crate) async fn the_widest_value_is_accepted(context: &Context<'_>) -> Outcome {
     let mut world = World::new();
     let items = vec![Value::from(true); len(limits::VALUE_NODES) - 1];
     let commit = world.draft().edit(&key("widest", 1), &[("list", Value::List(items))]).finish();
-    let store = context.create_with(&[commit]).await?;
-    world.model.expect(&store).await
+    let store = is_accepted(context, &commit).await?;
+    world.model.expect(&store).await.map_err(under("V2"))
 }
 
 pub(crate) async fn the_longest_commit_is_accepted(context: &Context<'_>) -> Outcome {
@@ -123,7 +157,7 @@ pub(crate) async fn the_longest_commit_is_accepted(context: &Context<'_>) -> Out
     let commit = draft.finish();
     let count = commit.entries().len() as u64;
     ensure_eq!(V2, count, limits::COMMIT_ENTRIES, "the entries that the check made");
-    let store = context.create_with(&[commit]).await?;
+    let store = is_accepted(context, &commit).await?;
     let found = crate::scan::walk(
         &prophet_store::LogScan::default(),
         &store,

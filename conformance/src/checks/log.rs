@@ -2,10 +2,10 @@
 
 use prophet_store::{Direction, LogScan, PageLimit, Value};
 
-use crate::failure::{Outcome, ensure, ensure_eq};
+use crate::failure::{Outcome, ensure, ensure_eq, under};
 use crate::fixtures::{Model, World, key};
-use crate::scan::walk;
-use crate::suite::{Context, apply};
+use crate::scan::{walk, walk_from};
+use crate::suite::{Context, apply, persist};
 
 pub(crate) async fn positions_have_no_gaps(context: &Context<'_>) -> Outcome {
     let (store, world) = context.create_rich().await?;
@@ -77,7 +77,7 @@ pub(crate) async fn refused_changesets_are_not_found(context: &Context<'_>) -> O
     let (store, mut world) = context.create_rich().await?;
     let refused = world.rival(3).step();
     apply(&store, &world.step()).await?;
-    ensure!(C2, store.commit(&refused).await.is_err(), "a stale commit succeeded");
+    ensure!(C2, persist(&store, &refused).await.is_err(), "a stale commit succeeded");
     let digest = refused.entries()[0].changeset.digest();
     let found = store.find_changesets(&[digest]).await?;
     ensure_eq!(C2, found.value, [None], "the changeset of a refused commit");
@@ -90,13 +90,12 @@ pub(crate) async fn a_scan_may_begin_anywhere(context: &Context<'_>) -> Outcome 
     let last = world.head().position.get();
     for after in (0..last + 3).chain([1 << 31, 1 << 32, i64::MAX as u64, 1 << 63, u64::MAX]) {
         for direction in [Direction::Forward, Direction::Backward] {
-            let scan = LogScan {
-                after: Some(prophet_store::Position::new(after)),
-                direction,
-                limit: PageLimit { items: 1_000, bytes: usize::MAX },
-            };
-            let page = store.scan_log(&scan).await?;
-            let came: Vec<_> = page.items.iter().map(|entry| entry.position.get()).collect();
+            let limit = PageLimit { items: 1_000, bytes: usize::MAX };
+            let after_it = Some(prophet_store::Position::new(after));
+            let scan = LogScan { after: after_it, direction, limit };
+            let found = walk_from(&scan, &store, after_it, limit, 10).await;
+            let found = found.map_err(under("R5"))?;
+            let came: Vec<_> = found.iter().map(|entry| entry.position.get()).collect();
             let positions = log.iter().map(|entry| entry.position.get());
             let expected: Vec<_> = match direction {
                 Direction::Forward => positions.filter(|position| *position > after).collect(),

@@ -2,7 +2,7 @@
 
 use prophet_store::{LogScan, MetadataScan, PageLimit, RecordScan, Value};
 
-use crate::failure::{Outcome, ensure, ensure_eq};
+use crate::failure::{Outcome, ensure, ensure_eq, under};
 use crate::fixtures::{World, key, origin};
 use crate::harness::Store;
 use crate::scan::{Scan, every_scan, page, walk};
@@ -77,7 +77,7 @@ pub(crate) async fn any_item_is_a_place_to_go_on_from(context: &Context<'_>) -> 
             let mut found = Vec::new();
             let mut next = Some(after);
             while let Some(after) = next {
-                let page = page(scan, &store, Some(after), limit).await?;
+                let page = page(scan, &store, Some(after), limit).await.map_err(under("R5"))?;
                 found.extend(page.items);
                 next = page.more;
             }
@@ -96,7 +96,7 @@ async fn survives_reopen<S: Scan>(
     let mut found = first.items;
     let mut after = first.more;
     while after.is_some() {
-        let page = page(scan, store, after, PageLimit::items(2)).await?;
+        let page = page(scan, store, after, PageLimit::items(2)).await.map_err(under("R5"))?;
         found.extend(page.items);
         after = page.more;
     }

@@ -2,9 +2,9 @@
 
 use prophet_store::{PageLimit, RecordScan, Value};
 
-use crate::failure::{Outcome, ensure, ensure_eq};
+use crate::failure::{Outcome, ensure, ensure_eq, under};
 use crate::fixtures::{World, key, origin, record_kind};
-use crate::scan::walk;
+use crate::scan::{walk, walk_from};
 use crate::suite::{Context, apply};
 
 pub(crate) async fn batches_answer_in_the_order_asked(context: &Context<'_>) -> Outcome {
@@ -138,13 +138,10 @@ pub(crate) async fn a_cursor_may_be_of_another_type(context: &Context<'_>) -> Ou
         (key("zzz", 0), &[]),
     ];
     for (after, expected) in cases {
-        let scan = RecordScan {
-            record_type: record_type.clone(),
-            after: Some(after.clone()),
-            ..RecordScan::default()
-        };
-        let page = store.scan_records(&scan).await?;
-        let keys: Vec<_> = page.items.iter().map(|state| state.key().clone()).collect();
+        let scan = RecordScan { record_type: record_type.clone(), ..RecordScan::default() };
+        let found = walk_from(&scan, &store, Some(after.clone()), scan.limit, 10).await;
+        let found = found.map_err(under("R5"))?;
+        let keys: Vec<_> = found.iter().map(|state| state.key().clone()).collect();
         ensure_eq!(R5, keys, expected, "the records of type bug after {after}");
     }
     world.model.expect(&store).await

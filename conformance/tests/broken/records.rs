@@ -1,0 +1,81 @@
+//! Stores that are wrong about records.
+
+use futures_lite::future::block_on;
+use prophet_store::{Existence, Page, RecordKey, RecordScan, Register};
+
+use crate::fault::{Fault, fault};
+use crate::tools::rewritten;
+
+pub(crate) fn faults() -> Vec<Fault> {
+    vec![
+        fault("sorts batches", &["records::batches_answer_in_the_order_asked"])
+            .hooks(|_, hooks| hooks.keys(|keys| keys.sort())),
+        fault("answers an empty batch with all", &["records::an_empty_batch_is_answered"]).hooks(
+            |handle, hooks| {
+                let inner = handle.inner.clone();
+                hooks.records(move |keys, read| {
+                    let all = block_on(inner.scan_records(&RecordScan::default()));
+                    if let (true, Ok(all)) = (keys.is_empty(), all) {
+                        read.value = all.items.into_iter().map(Some).collect();
+                    }
+                })
+            },
+        ),
+        fault(
+            "answers as many questions as a statement may have",
+            &["records::a_large_batch_is_answered"],
+        )
+        .hooks(|_, hooks| hooks.records(|_, read| read.value.truncate(32_766))),
+        fault("hides deleted records", &["records::deleted_records_are_there"]).hooks(
+            |_, hooks| {
+                hooks.state(|state| (state.existence() != Existence::Deleted).then_some(state))
+            },
+        ),
+        fault("never replaces records", &["records::a_later_state_replaces_the_earlier"]).hooks(
+            |_, hooks| {
+                let first = std::sync::Mutex::new(std::collections::BTreeMap::new());
+                hooks.state(move |state| {
+                    let mut first = crate::wrapped::locked(&first);
+                    Some(first.entry(state.key().clone()).or_insert(state).clone())
+                })
+            },
+        ),
+        fault("keeps one write of a register", &["records::contested_registers_keep_all_writes"])
+            .hooks(|_, hooks| {
+                hooks.state(|state| {
+                    let kept = |register: &Register| register.writes().last().cloned();
+                    let last: Vec<_> = state.properties().values().filter_map(kept).collect();
+                    let keep = |write: &_| last.contains(write).then(|| write.clone());
+                    Some(rewritten(&state, Clone::clone, keep))
+                })
+            }),
+        fault("orders records backwards", &["records::types_and_ids_order_records"])
+            .hooks(|_, hooks| hooks.record_page(|_, page| page.items.reverse())),
+        fault("takes types for prefixes", &["records::a_type_is_not_a_prefix"]).hooks(
+            |handle, hooks| {
+                let inner = handle.inner.clone();
+                hooks.record_page(move |scan, page| {
+                    let Some(wanted) = &scan.record_type else { return };
+                    let all = RecordScan { record_type: None, ..scan.clone() };
+                    if let Ok(Page { items, more, at }) = block_on(inner.scan_records(&all)) {
+                        *page = Page { items, more, at };
+                        page.items.retain(|state| {
+                            state.key().record_type().as_str().starts_with(wanted.as_str())
+                        });
+                    }
+                })
+            },
+        ),
+        fault(
+            "takes the id of a cursor without its type",
+            &["records::a_cursor_may_be_of_another_type"],
+        )
+        .hooks(|_, hooks| {
+            hooks.record_scan(|scan| {
+                if let (Some(record_type), Some(after)) = (&scan.record_type, &scan.after) {
+                    scan.after = Some(RecordKey::new(record_type.clone(), after.id()));
+                }
+            })
+        }),
+    ]
+}
