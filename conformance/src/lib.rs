@@ -42,6 +42,14 @@
 //! is checked against the store's declared capabilities, in both directions: a store that can do
 //! more than its suite says fails as much as one that can do less.
 //!
+//! # Random cases
+//!
+//! Some checks try random sequences of operations, shorten one that fails, and say which seed it
+//! came from: `PROPHET_SEED=8123` and the name of the test replay it. The tests that the macros make
+//! also keep it in `conformance-regressions` beside the manifest of their crate, or in the directory
+//! `PROPHET_SAVED`, and try it first from then on. `PROPHET_CASES` says how many cases there are, 48
+//! unless given, and fewer in proportion where each takes long.
+//!
 //! # Running checks from a program
 //!
 //! [`run`] gives a [`Report`] of all of them, and [`checks`] is the list, which
@@ -54,6 +62,7 @@
               it is not, a panic is the report"
 )]
 
+mod cases;
 mod checks;
 mod child;
 mod failure;
@@ -83,6 +92,9 @@ pub use sync::check_sync;
 /// What the macros expand to; no part of the interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::cases::Site;
     pub use crate::child::{child, test};
     pub use crate::harness::powers;
+    pub use crate::invariants::invariant_at;
+    pub use crate::sync::sync_at;
 }
