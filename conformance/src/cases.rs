@@ -64,6 +64,8 @@ macro_rules! __site {
 pub(crate) struct Cases<'a> {
     count: u32,
     saved: Option<&'a Site>,
+    /// For so many milliseconds one that fails is shortened.
+    shorten: u32,
 }
 
 fn number_in<T: std::str::FromStr>(variable: &str) -> Option<T> {
@@ -80,7 +82,14 @@ impl<'a> Cases<'a> {
             let scaled = (quick * u64::from(count)).div_ceil(QUICK.into());
             u32::try_from(scaled).unwrap_or(u32::MAX)
         });
-        Self { count: scaled.unwrap_or(count), saved }
+        Self { count: scaled.unwrap_or(count), saved, shorten: 30_000 }
+    }
+
+    /// Those take long, or do not fail each time, so that it says little whether a shorter one does.
+    #[must_use]
+    pub(crate) const fn erratic(mut self) -> Self {
+        self.shorten = 4_000;
+        self
     }
 
     /// Tries what failed before, and then new cases; or the one that `PROPHET_SEED` names.
@@ -114,7 +123,7 @@ impl<'a> Cases<'a> {
             failure_persistence: None,
             rng_seed: RngSeed::Fixed(seed),
             max_shrink_iters: 4_096,
-            max_shrink_time: 30_000,
+            max_shrink_time: self.shorten,
             ..Config::default()
         };
         // The last one seen to fail is the shortest.
@@ -195,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_failure_shrinks_and_its_seed_replays_it() {
-        let cases = Cases { count: 100, saved: None };
+        let cases = Cases { count: 100, saved: None, shorten: 30_000 };
         let failure = cases.run(&(0_u32..1_000), below_a_hundred).expect_err("some are above");
         assert_eq!(failure.rule(), Some("V1"));
         assert!(failure.to_string().contains("with: 100"), "{failure}");
@@ -205,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failure() {
-        let cases = Cases { count: 1, saved: None };
+        let cases = Cases { count: 1, saved: None, shorten: 30_000 };
         let failure = cases.run(&(0_u32..9), |number| panic!("at {number}"));
         assert!(failure.expect_err("all panic").to_string().contains("a panic: at 0"));
     }
@@ -216,12 +225,12 @@ mod tests {
         let manifest: &'static str =
             directory.path().to_str().expect("the path is text").to_owned().leak();
         let site = Site::new(Some(manifest), "a::crate", "property");
-        let cases = Cases { count: 100, saved: Some(&site) };
+        let cases = Cases { count: 100, saved: Some(&site), shorten: 30_000 };
         let failure = cases.run(&(0_u32..1_000), below_a_hundred).expect_err("some are above");
         let seed = replayed(&failure);
         let file = directory.path().join("conformance-regressions/a.crate.property.txt");
         assert_eq!(fs::read_to_string(file).expect("it is there"), format!("{seed} # 100\n"));
-        let none = Cases { count: 0, saved: Some(&site) };
+        let none = Cases { count: 0, saved: Some(&site), shorten: 30_000 };
         let again = none.run(&(0_u32..1_000), below_a_hundred).expect_err("it is still wrong");
         assert_eq!(replayed(&again), seed);
         assert_eq!(saved(&site), [seed], "it is saved once");

@@ -271,7 +271,7 @@ impl Server<'_> {
     /// - `write SCRIPT LETTERS`: an author's commits, each answered when it is acknowledged;
     /// - `race SALT COUNT`, and `racing SALT COUNT`, which answers each head when it is acknowledged;
     /// - `try SALT HEAD`: one commit of a racer, and `read NUMBER NUMBER NUMBER`: a page;
-    /// - `fill COUNT`: so many large values, and `stream`: how far the peak of the memory rises
+    /// - `fill`: many long texts, and `stream`: how far the peak of the memory rises
     ///   while everything is read.
     fn serve(&mut self, line: &str) -> Result<String, Failed> {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -354,7 +354,7 @@ impl Server<'_> {
             "read" => {
                 return Ok(block_on(Question(number(), number(), number()).ask(store))?.told());
             }
-            "fill" => block_on(fill(store, number()))?,
+            "fill" => block_on(fill(store))?,
             "stream" => return Ok(block_on(streamed(self.harness, store))?.to_string()),
             _ => return Err(Failure::around(format!("there is no {line:?}")).into()),
         }

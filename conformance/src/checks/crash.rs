@@ -55,7 +55,7 @@ async fn nothing_is_lost(store: &Store, world: &mut World) -> Outcome {
 
 pub(crate) async fn a_killed_process_loses_nothing_acknowledged(context: &Context<'_>) -> Outcome {
     let rounds = vec((0_usize..12, 0_u64..1_500), 1..6);
-    context.cases(5).run(&rounds, |rounds| {
+    context.cases(5).erratic().run(&rounds, |rounds| {
         block_on(async {
             let place = context.harness().place();
             drop(place.create(World::IDENTITY)?);
@@ -73,7 +73,7 @@ pub(crate) async fn a_killed_process_loses_nothing_acknowledged(context: &Contex
 pub(crate) async fn a_process_killed_while_opening(context: &Context<'_>) -> Outcome {
     let opening = vec(0_u64..2_500, 1..5);
     let rounds = vec(((0_usize..8, 0_u64..500), opening), 1..4);
-    context.cases(4).run(&rounds, |rounds| {
+    context.cases(4).erratic().run(&rounds, |rounds| {
         block_on(async {
             let place = context.harness().place();
             drop(place.create(World::IDENTITY)?);
@@ -97,7 +97,7 @@ pub(crate) async fn a_process_killed_while_opening(context: &Context<'_>) -> Out
 }
 
 pub(crate) async fn killed_among_others(context: &Context<'_>) -> Outcome {
-    context.cases(3).run(&(0_usize..20, 0_u64..1_500), |(count, microseconds)| {
+    context.cases(3).erratic().run(&(0_usize..20, 0_u64..1_500), |(count, microseconds)| {
         block_on(one_is_killed(context, count, microseconds))
     })
 }

@@ -324,7 +324,7 @@ fn at_once(clients: Vec<Box<dyn Client>>, one: bool, all: &[Vec<Turn>]) -> Outco
 }
 
 pub(crate) async fn threads_are_linearizable(context: &Context<'_>) -> Outcome {
-    context.cases(16).run(&vec(turns(24), 4), |all| {
+    context.cases(16).erratic().run(&vec(turns(24), 4), |all| {
         let place = context.harness().place();
         let store = place.create(World::IDENTITY)?;
         let client = |salt| -> Box<dyn Client> {
@@ -335,7 +335,7 @@ pub(crate) async fn threads_are_linearizable(context: &Context<'_>) -> Outcome {
 }
 
 pub(crate) async fn handles_are_linearizable(context: &Context<'_>) -> Outcome {
-    context.cases(12).run(&vec(turns(24), 3), |all| {
+    context.cases(12).erratic().run(&vec(turns(24), 3), |all| {
         let place = context.harness().place();
         let first = place.create(World::IDENTITY)?;
         let stores = [first, place.open()?, place.open()?];
@@ -347,7 +347,7 @@ pub(crate) async fn handles_are_linearizable(context: &Context<'_>) -> Outcome {
 }
 
 pub(crate) async fn processes_are_linearizable(context: &Context<'_>) -> Outcome {
-    context.cases(4).run(&vec(turns(32), 3), |all| {
+    context.cases(4).erratic().run(&vec(turns(32), 3), |all| {
         let place = context.harness().place();
         let store = place.create(World::IDENTITY)?;
         let mut clients: Vec<Box<dyn Client>> =

@@ -139,7 +139,7 @@ fn sequences(
 
 pub(crate) async fn any_sequence_of_operations(context: &Context<'_>) -> Outcome {
     let sequences = sequences(context, Vec::new(), 32);
-    context.cases(24).run(&sequences, |ops| {
+    context.cases(16).run(&sequences, |ops| {
         block_on(Run::new(context, Ground::Plain(context.harness().place()))?.all(&ops))
     })
 }
@@ -168,7 +168,7 @@ pub(crate) async fn any_sequence_with_kills(context: &Context<'_>) -> Outcome {
     let kill = (vec(make(), 1..12), 0_usize..8, settle())
         .prop_map(|(makes, count, settle)| Op::Kill(makes, count, settle));
     let sequences = sequences(context, vec![(8, kill.boxed())], 16);
-    context.cases(8).run(&sequences, |ops| {
+    context.cases(8).erratic().run(&sequences, |ops| {
         block_on(Run::new(context, Ground::Plain(context.harness().place()))?.all(&ops))
     })
 }
