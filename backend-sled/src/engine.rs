@@ -10,7 +10,7 @@ use prophet_store::StoreError;
 use sled::{Batch, Db, IVec};
 
 use crate::error::{call, file, is_lock};
-use crate::layout::sync_directory;
+use crate::layout::{Lock, sync_directory};
 use crate::top::TOP;
 
 /// After its handle was dropped, sled may hold its lock a little longer.
@@ -25,7 +25,7 @@ pub(crate) struct Engine {
     /// The file that sled writes to: its own flush does not reach the device.
     file: File,
     /// Held for as long as the tree is open; dropped after it.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Engine {
@@ -34,7 +34,7 @@ impl Engine {
         place: &str,
         directory: &Path,
         cache_bytes: u64,
-        lock: File,
+        lock: Lock,
     ) -> Result<Self, StoreError> {
         let config = sled::Config::new()
             .path(directory)

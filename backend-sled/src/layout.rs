@@ -58,7 +58,7 @@ impl Layout {
     }
 
     /// Locks the directory, for as long as what is returned is there.
-    pub(crate) fn lock(&self) -> Result<File, StoreError> {
+    pub(crate) fn lock(&self) -> Result<Lock, StoreError> {
         let failed = file(&self.place, "opening the lock");
         let lock = File::options()
             .write(true)
@@ -67,7 +67,7 @@ impl Layout {
             .open(self.lock_file())
             .map_err(&failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(lock),
+            Ok(()) => Ok(Lock(lock)),
             Err(fs::TryLockError::WouldBlock) => {
                 Err(StoreError::locked(&self.place, "another handle or program has it open"))
             }
@@ -227,4 +227,33 @@ pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 pub(crate) fn sync_directory(_: &Path) -> std::io::Result<()> {
     Ok(())
+}
+
+/// The lock on a directory.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough where a process that is just being started has it too.
+        let _ = self.0.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_given_back_although_another_process_has_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path());
+        let lock = layout.lock().unwrap();
+        // As a process has it that was started, and has not closed what is not for it.
+        let inherited = lock.0.try_clone().unwrap();
+        assert!(matches!(layout.lock(), Err(StoreError::Locked { .. })));
+        drop(lock);
+        layout.lock().unwrap();
+        drop(inherited);
+    }
 }

@@ -2,17 +2,25 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use futures_lite::future::block_on;
-use prophet_store::{Head, StoreError};
+use prophet_store::{Head, Position, StoreError, Version};
 
+use crate::cases::Site;
+use crate::checks::linear::Question;
+use crate::checks::memory::{fill, streamed};
 use crate::failure::{Failure, Outcome};
-use crate::fixtures::{Racer, World};
-use crate::harness::{Harness, Power, Store};
-use crate::suite::{Context, Suite, apply};
+use crate::fixtures::{Author, Make, Racer, World};
+use crate::harness::{Harness, Place, Power, Store};
+use crate::suite::{Context, Suite, apply, persist};
 
 /// Where the child finds the place.
 const ADDRESS: &str = "CONFORMANCE_ADDRESS";
+/// All that was asked is done.
+const DONE: &str = "done";
+/// Begins the answers of what was not to fail.
+const FAILED: &str = "failed: ";
 /// Begins the lines that are the child's own, among those of the test framework.
 const MARK: &str = "conformance: ";
 
@@ -21,7 +29,13 @@ const MARK: &str = "conformance: ";
 /// # Panics
 /// If the store breaks the rule.
 #[doc(hidden)]
-pub fn test(harness: &dyn Harness, without: &[Power], module: &str, group: &str, name: &str) {
+pub fn test(
+    harness: &dyn Harness,
+    without: &[Power],
+    (module, site): (&str, Site),
+    group: &str,
+    name: &str,
+) {
     let check = crate::checks()
         .iter()
         .find(|check| (check.group, check.name) == (group, name))
@@ -29,7 +43,8 @@ pub fn test(harness: &dyn Harness, without: &[Power], module: &str, group: &str,
     // Of `binary::module::group`, test names leave out the first and the child is beside the last.
     let path = module.split_once("::").map_or(module, |(_, path)| path);
     let child = format!("{}child", path.strip_suffix(group).unwrap_or(path));
-    if let Err(failure) = Suite::new(harness, without).with_child(arguments(&child)).run(check) {
+    let suite = Suite::new(harness, without).with_child(arguments(&child)).with_site(site);
+    if let Err(failure) = suite.run(check) {
         panic!("{group}::{name}\n{failure}");
     }
 }
@@ -51,10 +66,15 @@ pub(crate) struct Child {
 impl Child {
     /// Starts a process for the place of this check. It opens nothing yet.
     pub(crate) fn start(context: &Context<'_>) -> Outcome<Self> {
+        Self::start_at(context, context.place())
+    }
+
+    /// Starts a process for a place of the harness of this check.
+    pub(crate) fn start_at(context: &Context<'_>, place: &dyn Place) -> Outcome<Self> {
         let around = |what: &str, error: &dyn std::fmt::Display| {
             Failure::around(format!("{what} another process: {error}"))
         };
-        let (Some(address), Some(arguments)) = (context.place().address(), context.child()) else {
+        let (Some(address), Some(arguments)) = (place.address(), context.child()) else {
             return Err(Failure::around("the harness declares an address but gives none"));
         };
         let program = std::env::current_exe().map_err(|error| around("finding", &error))?;
@@ -79,19 +99,70 @@ impl Child {
 
     /// The next answer.
     pub(crate) fn answer(&mut self) -> Outcome<String> {
+        let ended = || Failure::around("the other process ended without an answer");
+        self.answer_or_end()?.ok_or_else(ended)
+    }
+
+    /// The next answer; `None` if the process ended without another one.
+    fn answer_or_end(&mut self) -> Outcome<Option<String>> {
         let mut line = String::new();
         loop {
             line.clear();
             match self.output.read_line(&mut line) {
-                Ok(0) => return Err(Failure::around("the other process ended without an answer")),
+                Ok(0) => return Ok(None),
                 Ok(_) => {}
                 Err(error) => return Err(Failure::around(format!("no answer: {error}"))),
             }
             // What the framework prints before the first answer does not end in a line break.
-            if let Some((_, answer)) = line.trim_end_matches('\n').split_once(MARK) {
-                return Ok(answer.to_owned());
+            if let Some((_, answer)) = line.split_once(MARK) {
+                // It was killed within an answer: so it did not give it.
+                return Ok(answer.strip_suffix('\n').map(str::to_owned));
             }
         }
+    }
+
+    /// All answers to what was asked last.
+    pub(crate) fn answers(&mut self) -> Outcome<Vec<String>> {
+        let mut answers = Vec::new();
+        loop {
+            let answer = self.answer()?;
+            if answer == DONE {
+                return Ok(answers);
+            }
+            if answer.starts_with(FAILED) {
+                return Err(Failure::around(format!("another process {answer}")));
+            }
+            answers.push(answer);
+        }
+    }
+
+    /// Kills the process, once it has given so many answers to what it was asked last, or is done
+    /// with it, and so many microseconds later. Gives all that it answered before it died, but for
+    /// the end of it.
+    pub(crate) fn killed_after(mut self, count: usize, microseconds: u64) -> Outcome<Vec<String>> {
+        let mut answers = Vec::new();
+        while answers.len() < count {
+            answers.extend(self.answer_or_end()?);
+            if answers.last().is_none_or(|answer| answer == DONE) {
+                break;
+            }
+        }
+        pause(microseconds);
+        self.kill();
+        while let Some(answer) = self.answer_or_end()? {
+            answers.push(answer);
+        }
+        answers.retain(|answer| answer != DONE);
+        match answers.iter().find(|answer| answer.starts_with(FAILED)) {
+            Some(failed) => Err(Failure::around(format!("another process {failed}"))),
+            None => Ok(answers),
+        }
+    }
+
+    fn kill(&mut self) {
+        // It may have ended by itself; either way it is gone after this.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 
     /// Asks, and waits for the answer.
@@ -103,15 +174,34 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone after this.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
+}
+
+/// Lets other processes get on for a while.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "when a process is killed, in real time, is what varies"
+)]
+pub(crate) fn pause(microseconds: u64) {
+    std::thread::sleep(Duration::from_micros(microseconds));
 }
 
 /// How heads are told between processes.
 pub(crate) fn told(head: &Head) -> String {
     format!("{} {} {}", head.version, head.position, head.commit)
+}
+
+/// The head that was told.
+pub(crate) fn heard(text: &str) -> Outcome<Head> {
+    let mut words = text.split(' ');
+    let mut number = || words.next().and_then(|word| word.parse().ok());
+    let (version, position) = (number().map(Version::new), number().map(Position::new));
+    let commit = words.next().and_then(|word| word.parse().ok());
+    match (version, position, commit) {
+        (Some(version), Some(position), Some(commit)) => Ok(Head { version, position, commit }),
+        _ => Err(Failure::around(format!("another process says {text:?} for a head"))),
+    }
 }
 
 /// Whether this process was started by a check.
@@ -125,15 +215,47 @@ pub fn child(harness: &dyn Harness) {
     let Ok(address) = std::env::var(ADDRESS) else {
         return;
     };
-    let mut store = None;
+    let mut server = Server { harness, address, store: None, racer: None };
     for line in io::stdin().lines().map_while(Result::ok) {
-        let answer = serve(harness, &address, &mut store, &line);
-        // One write, so that no line of the framework comes in between.
-        let answer = format!("{MARK}{answer}\n");
-        let mut output = io::stdout().lock();
-        if output.write_all(answer.as_bytes()).and_then(|()| output.flush()).is_err() {
-            break;
-        }
+        let answer = server.serve(&line).unwrap_or_else(|failure| match failure {
+            Failed::Store(error) => error_name(&error),
+            Failed::Check(failure) => format!("{FAILED}{failure}").replace('\n', " "),
+        });
+        say(&answer);
+    }
+}
+
+/// Answers. One write, so that no line of the framework comes in between.
+fn say(answer: &str) {
+    let answer = format!("{MARK}{answer}\n");
+    let mut output = io::stdout().lock();
+    if output.write_all(answer.as_bytes()).and_then(|()| output.flush()).is_err() {
+        // Nobody listens any more.
+        std::process::exit(0);
+    }
+}
+
+struct Server<'a> {
+    harness: &'a dyn Harness,
+    address: String,
+    store: Option<Store>,
+    racer: Option<Racer>,
+}
+
+enum Failed {
+    Store(StoreError),
+    Check(Failure),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self::Check(failure)
     }
 }
 
@@ -143,60 +265,103 @@ fn error_name(error: &StoreError) -> String {
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// Carries out one command: `open`, `close`, `drop`, `head`, `expect N` (the content after the
-/// first N steps), `steps FROM COUNT`, `race SALT COUNT`, or `exit`, which ends the process with
-/// no handle closed or dropped.
-fn serve(harness: &dyn Harness, address: &str, store: &mut Option<Store>, line: &str) -> String {
-    let mut words = line.split(' ');
-    let command = words.next().unwrap_or_default();
-    let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0_usize);
-    let failed = |failure: Failure| format!("failed: {failure}").replace('\n', " ");
-    match (command, &store) {
-        ("open", _) => match harness.open_address(address) {
-            Ok(opened) => {
-                *store = Some(opened);
-                "done".to_owned()
+impl Server<'_> {
+    /// Carries out one command:
+    ///
+    /// - `open`, `close`, `drop`, `head`, `ready`, which does nothing, and `exit`, which ends the
+    ///   process with no handle closed or dropped;
+    /// - `expect N`: the content is that after the first N steps;
+    /// - `steps FROM COUNT`, and `run FROM COUNT`, which answers each head when it is acknowledged;
+    /// - `write SCRIPT LETTERS`: an author's commits, each answered when it is acknowledged;
+    /// - `race SALT COUNT`, and `racing SALT COUNT`, which answers each head when it is acknowledged;
+    /// - `try SALT HEAD`: one commit of a racer, and `read NUMBER NUMBER NUMBER`: a page;
+    /// - `fill`: many long texts, and `stream`: how far the peak of the memory rises
+    ///   while everything is read.
+    fn serve(&mut self, line: &str) -> Result<String, Failed> {
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let mut words = rest.split(' ');
+        let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0_usize);
+        let done = Ok(DONE.to_owned());
+        match command {
+            "ready" => return done,
+            "open" => {
+                self.store = Some(self.harness.open_address(&self.address)?);
+                return done;
             }
-            Err(error) => error_name(&error),
-        },
-        ("exit", _) => std::process::exit(0),
-        ("drop", _) => {
-            *store = None;
-            "done".to_owned()
-        }
-        ("close", Some(store)) => match block_on(store.close()) {
-            Ok(()) => "done".to_owned(),
-            Err(error) => error_name(&error),
-        },
-        ("head", Some(store)) => match block_on(store.head()) {
-            Ok(head) => told(&head),
-            Err(error) => error_name(&error),
-        },
-        ("expect", Some(store)) => {
-            let mut world = World::new();
-            world.steps(number());
-            match block_on(world.model.expect(store)) {
-                Ok(()) => "done".to_owned(),
-                Err(failure) => failed(failure),
+            "drop" => {
+                self.store = None;
+                return done;
             }
+            "exit" => std::process::exit(0),
+            _ => {}
         }
-        ("steps", Some(store)) => {
-            let mut world = World::new();
-            world.steps(number());
-            for commit in world.steps(number()) {
-                if let Err(failure) = block_on(apply(store, &commit)) {
-                    return failed(failure);
+        let Some(store) = &self.store else {
+            return Err(Failure::around(format!("there is no {line:?} now")).into());
+        };
+        match command {
+            "close" => block_on(store.close())?,
+            "head" => return Ok(told(&block_on(store.head())?)),
+            "expect" => {
+                let mut world = World::new();
+                world.steps(number());
+                block_on(world.model.expect(store))?;
+            }
+            "steps" | "run" => {
+                let mut world = World::new();
+                world.steps(number());
+                for commit in world.steps(number()) {
+                    block_on(apply(store, &commit))?;
+                    if command == "run" {
+                        say(&told(&commit.head()));
+                    }
+                }
+                if command == "steps" {
+                    return Ok(told(&world.head()));
                 }
             }
-            told(&world.head())
-        }
-        ("race", Some(store)) => {
-            let mut racer = Racer::new(u8::try_from(number()).unwrap_or_default());
-            match block_on(racer.run(store, number())) {
-                Ok(heads) => heads.iter().map(told).collect::<Vec<_>>().join(","),
-                Err(failure) => failed(failure),
+            "write" => {
+                let (script, letters) = rest.split_once(' ').unwrap_or_default();
+                let mut author = Author::of(script);
+                for make in Make::told(letters) {
+                    let commit = author.make(make);
+                    block_on(apply(store, &commit))?;
+                    say(&told(&commit.head()));
+                }
             }
+            "race" => {
+                let mut racer = Racer::new(u8::try_from(number()).unwrap_or_default());
+                let heads = block_on(racer.run(store, number()))?;
+                return Ok(heads.iter().map(told).collect::<Vec<_>>().join(","));
+            }
+            "racing" => {
+                let mut racer = Racer::new(u8::try_from(number()).unwrap_or_default());
+                for _ in 0..number() {
+                    for head in block_on(racer.run(store, 1))? {
+                        say(&told(&head));
+                    }
+                }
+            }
+            "try" => {
+                let salt = u8::try_from(number()).unwrap_or_default();
+                let (_, base) = rest.split_once(' ').unwrap_or_default();
+                let racer = self.racer.get_or_insert_with(|| Racer::new(salt));
+                let (commit, changeset) = racer.commit_on(heard(base)?);
+                return Ok(match block_on(persist(store, &commit)) {
+                    Ok(head) => {
+                        racer.won(&changeset);
+                        told(&head)
+                    }
+                    Err(StoreError::StaleBase { head, .. }) => format!("stale {}", told(&head)),
+                    Err(error) => return Err(error.into()),
+                });
+            }
+            "read" => {
+                return Ok(block_on(Question(number(), number(), number()).ask(store))?.told());
+            }
+            "fill" => block_on(fill(store))?,
+            "stream" => return Ok(block_on(streamed(self.harness, store))?.to_string()),
+            _ => return Err(Failure::around(format!("there is no {line:?}")).into()),
         }
-        _ => format!("failed: there is no {line:?} now"),
+        done
     }
 }

@@ -13,6 +13,7 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 pub struct Failure {
     rule: Option<&'static str>,
     message: String,
+    more: String,
     location: &'static Location<'static>,
 }
 
@@ -45,7 +46,7 @@ fn shown(value: &dyn fmt::Debug) -> String {
 impl Failure {
     #[track_caller]
     pub(crate) fn new(rule: &'static str, message: String) -> Self {
-        Self { rule: Some(rule), message, location: Location::caller() }
+        Self { rule: Some(rule), message, more: String::new(), location: Location::caller() }
     }
 
     #[track_caller]
@@ -62,7 +63,8 @@ impl Failure {
     /// Something around the store failed: a process, a thread.
     #[track_caller]
     pub(crate) fn around(message: impl Into<String>) -> Self {
-        Self { rule: None, message: message.into(), location: Location::caller() }
+        let message = message.into();
+        Self { rule: None, message, more: String::new(), location: Location::caller() }
     }
 
     /// A check did not come to an end, or the store panicked in it.
@@ -84,6 +86,12 @@ impl Failure {
         }
     }
 
+    /// The same, with more to say.
+    pub(crate) fn with(mut self, more: String) -> Self {
+        self.more.push_str(&more);
+        self
+    }
+
     /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
     /// allows to fail.
     pub const fn rule(&self) -> Option<&'static str> {
@@ -96,7 +104,7 @@ impl fmt::Display for Failure {
         if let Some(rule) = self.rule {
             write!(f, "rule {rule}: ")?;
         }
-        write!(f, "{}\n        at: {}", self.message, self.location)
+        write!(f, "{}\n        at: {}{}", self.message, self.location, self.more)
     }
 }
 

@@ -19,8 +19,10 @@ use prophet_store::{
     ReplicaStoreExt as _, Value, codec,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::TestCaseError;
 
+use crate::cases::{Cases, QUICK, Site};
+use crate::failure::Failure;
 use crate::harness::{Harness, Place, Store};
 
 /// What holds of every replica, whatever was done to it.
@@ -39,18 +41,23 @@ pub enum Invariant {
 }
 
 /// Runs random histories over stores of `harness` and checks one invariant after each. The
-/// environment variable `PROPHET_CASES` says how many, 48 unless given.
+/// environment variable `PROPHET_CASES` says how many, 48 unless given; `PROPHET_SEED` replays one.
 ///
 /// # Panics
-/// With the shortest history found that breaks the invariant.
+/// With the shortest history found that breaks the invariant, and its seed.
 pub fn check_invariant(harness: &dyn Harness, invariant: Invariant) {
-    let cases = std::env::var("PROPHET_CASES").ok().and_then(|cases| cases.parse().ok());
-    let config =
-        Config { cases: cases.unwrap_or(48), failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
-    let histories = proptest::collection::vec(step(), 1..24);
-    let result = runner.run(&histories, |steps| {
-        block_on(async {
+    check(harness, invariant, Cases::new(QUICK, None));
+}
+
+/// The same, for a test that keeps its failures.
+#[doc(hidden)]
+pub fn invariant_at(harness: &dyn Harness, invariant: Invariant, site: &Site) {
+    check(harness, invariant, Cases::new(QUICK, Some(site)));
+}
+
+fn check(harness: &dyn Harness, invariant: Invariant, cases: Cases<'_>) {
+    let result = cases.run(&proptest::collection::vec(step(), 1..24), |steps| {
+        let tested: Tested = block_on(async {
             let place = harness.place();
             let mut run = Run::new(&*place).await?;
             for step in &steps {
@@ -62,7 +69,8 @@ pub fn check_invariant(harness: &dyn Harness, invariant: Invariant) {
                 Invariant::CleanLog => run.clean_log().await,
                 Invariant::NothingLost => run.nothing_lost().await,
             }
-        })
+        });
+        tested.map_err(|error| Failure::around(error.to_string()))
     });
     if let Err(failure) = result {
         panic!("{invariant:?} does not hold: {failure}");
@@ -85,27 +93,36 @@ macro_rules! invariants {
 
             #[test]
             fn i1_exact_clone() {
-                $crate::check_invariant(&$harness, $crate::Invariant::ExactClone);
+                let site = $crate::__site!("i1_exact_clone");
+                let invariant = $crate::Invariant::ExactClone;
+                $crate::__private::invariant_at(&$harness, invariant, &site);
             }
 
             #[test]
             fn i3_backwards() {
-                $crate::check_invariant(&$harness, $crate::Invariant::Backwards);
+                let site = $crate::__site!("i3_backwards");
+                let invariant = $crate::Invariant::Backwards;
+                $crate::__private::invariant_at(&$harness, invariant, &site);
             }
 
             #[test]
             fn i4_clean_log() {
-                $crate::check_invariant(&$harness, $crate::Invariant::CleanLog);
+                let site = $crate::__site!("i4_clean_log");
+                let invariant = $crate::Invariant::CleanLog;
+                $crate::__private::invariant_at(&$harness, invariant, &site);
             }
 
             #[test]
             fn i5_nothing_lost() {
-                $crate::check_invariant(&$harness, $crate::Invariant::NothingLost);
+                let site = $crate::__site!("i5_nothing_lost");
+                let invariant = $crate::Invariant::NothingLost;
+                $crate::__private::invariant_at(&$harness, invariant, &site);
             }
 
             #[test]
             fn i1_to_i6_of_replicas_that_sync() {
-                $crate::check_sync(&$harness, 48);
+                let site = $crate::__site!("i1_to_i6_of_replicas_that_sync");
+                $crate::__private::sync_at(&$harness, &site);
             }
         }
     };

@@ -57,6 +57,14 @@
 //! `tests/broken`; and to pass over stores that do what the contract leaves to them, in
 //! `tests/unusual.rs`.
 //!
+//! # Random cases
+//!
+//! Some checks try random sequences of operations, shorten one that fails, and say which seed it
+//! came from: `PROPHET_SEED=8123` and the name of the test replay it. The tests that the macros make
+//! also keep it in `conformance-regressions` beside the manifest of their crate, or in the directory
+//! `PROPHET_SAVED`, and try it first from then on. `PROPHET_CASES` says how many cases there are, 48
+//! unless given, and fewer in proportion where each takes long.
+//!
 //! # Running checks from a program
 //!
 //! [`run`] gives a [`Report`] of all of them, and [`checks`] is the list, which
@@ -69,6 +77,7 @@
               it is not, a panic is the report"
 )]
 
+mod cases;
 mod checks;
 mod child;
 mod failure;
@@ -98,6 +107,9 @@ pub use sync::{Carrier, check_sync, check_sync_through};
 /// What the macros expand to; no part of the interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::cases::Site;
     pub use crate::child::{arguments, child, test};
     pub use crate::harness::powers;
+    pub use crate::invariants::invariant_at;
+    pub use crate::sync::sync_at;
 }

@@ -186,6 +186,25 @@ macro_rules! for_each_check {
                 odd_names_leave_out_nothing: R6,
                 hints_do_not_disturb_paging: R4 R6,
             }
+            model {
+                any_sequence_of_operations: C1 C2 C3 C4 R1 R4,
+                any_sequence_with_faults: C5 C6 D2 D4 (needs faults),
+                any_sequence_with_crashes: C1 C6 D1 D2 D3 (needs faults),
+                any_sequence_with_kills: C1 D1 D2 D3 (needs address),
+            }
+            crash {
+                a_killed_process_loses_nothing_acknowledged: D1 D3 (needs address),
+                a_process_killed_while_opening: D2 (needs address),
+                killed_among_others: C1 D3 (needs address several_processes),
+            }
+            linear {
+                threads_are_linearizable: C3 R1 R2,
+                handles_are_linearizable: C3 R1 R2 (needs several_processes),
+                processes_are_linearizable: C3 R1 R2 (needs address several_processes),
+            }
+            memory {
+                streaming_takes_bounded_memory: R4 (needs address peak_memory),
+            }
         }
     };
 }
@@ -326,7 +345,7 @@ macro_rules! __test {
             $crate::__private::test(
                 &super::harness(),
                 super::WITHOUT,
-                module_path!(),
+                (module_path!(), $crate::__site!(stringify!($name))),
                 stringify!($group),
                 stringify!($name),
             );

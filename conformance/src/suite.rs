@@ -6,6 +6,7 @@ use std::pin::Pin;
 use futures_lite::future::block_on;
 use prophet_store::{Commit, Head, StoreError};
 
+use crate::cases::{Cases, Site};
 use crate::failure::{Failure, Outcome, ensure_eq};
 use crate::fixtures::World;
 use crate::harness::{Harness, Place, Power, Store};
@@ -43,13 +44,14 @@ pub struct Suite<'a> {
     harness: &'a dyn Harness,
     without: &'a [Power],
     child: Option<Vec<String>>,
+    site: Option<Site>,
 }
 
 impl<'a> Suite<'a> {
     /// The suite over `harness`, which does without these powers. Checks with other processes
     /// need the tests that [`suite!`](crate::suite) makes.
     pub fn new(harness: &'a dyn Harness, without: &'a [Power]) -> Self {
-        Self { harness, without, child: None }
+        Self { harness, without, child: None, site: None }
     }
 
     /// The arguments with which this program, started once more, serves as another process.
@@ -57,6 +59,13 @@ impl<'a> Suite<'a> {
     #[must_use]
     pub fn with_child(mut self, arguments: Vec<String>) -> Self {
         self.child = Some(arguments);
+        self
+    }
+
+    /// Where failures of random cases are saved; nowhere unless this is said.
+    #[must_use]
+    pub(crate) fn with_site(mut self, site: Site) -> Self {
+        self.site = Some(site);
         self
     }
 
@@ -70,6 +79,7 @@ impl<'a> Suite<'a> {
             place: self.harness.place(),
             without: self.without,
             child: self.child.as_deref(),
+            site: self.site.as_ref(),
         };
         block_on((check.run)(&context))
     }
@@ -81,6 +91,7 @@ pub(crate) struct Context<'a> {
     place: Box<dyn Place>,
     without: &'a [Power],
     child: Option<&'a [String]>,
+    site: Option<&'a Site>,
 }
 
 impl Context<'_> {
@@ -98,6 +109,11 @@ impl Context<'_> {
 
     pub(crate) const fn child(&self) -> Option<&[String]> {
         self.child
+    }
+
+    /// So many random cases, unless the environment says more or less.
+    pub(crate) fn cases(&self, count: u32) -> Cases<'_> {
+        Cases::new(count, self.site)
     }
 
     /// A new replica.

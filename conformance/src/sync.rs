@@ -24,8 +24,10 @@ use prophet_store::{
     ResolutionScan, Side, Streamed, Value, VersionVector,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::TestCaseError;
 
+use crate::cases::{Cases, QUICK, Site};
+use crate::failure::Failure;
 use crate::harness::{Harness, Place, Store};
 use crate::invariants::{Seen, Tested, View, must, records, steps};
 use crate::oracle::{Oracle, Shown, ShownRecord, ShownRegister};
@@ -33,13 +35,19 @@ use crate::oracle::{Oracle, Shown, ShownRecord, ShownRegister};
 /// Runs random histories of up to six replicas over stores of `harness`: edits, votes, undo, pulls
 /// in every direction with every policy, interrupted ones too, bundles by the wrong route, copied
 /// and restored replicas, clocks that jump. What each replica shows is checked after each step, and
-/// that all are equal once all have met. The environment variable `PROPHET_CASES` says how many
-/// histories, `cases` unless given.
+/// that all are equal once all have met. So many histories unless the environment variable
+/// `PROPHET_CASES` says otherwise, which is of 48; `PROPHET_SEED` replays one.
 ///
 /// # Panics
-/// With the shortest history found that breaks an invariant.
+/// With the shortest history found that breaks an invariant, and its seed.
 pub fn check_sync(harness: &dyn Harness, cases: u32) {
-    check_sync_through(harness, &|| Box::new(Directly), cases);
+    check(harness, &directly, Cases::new(cases, None));
+}
+
+/// The same, for a test that keeps its failures.
+#[doc(hidden)]
+pub fn sync_at(harness: &dyn Harness, site: &Site) {
+    check(harness, &directly, Cases::new(QUICK, Some(site)));
 }
 
 /// A way by which what one replica has reaches another.
@@ -58,6 +66,10 @@ pub trait Carrier: Send + Sync {
 
 /// From the replica itself.
 struct Directly;
+
+fn directly() -> Box<dyn Carrier> {
+    Box::new(Directly)
+}
 
 #[async_trait]
 impl Carrier for Directly {
@@ -80,12 +92,13 @@ pub fn check_sync_through(
     carrier: &dyn Fn() -> Box<dyn Carrier>,
     cases: u32,
 ) {
-    let wanted = std::env::var("PROPHET_CASES").ok().and_then(|cases| cases.parse().ok());
-    let config =
-        Config { cases: wanted.unwrap_or(cases), failure_persistence: None, ..Config::default() };
+    check(harness, carrier, Cases::new(cases, None));
+}
+
+fn check(harness: &dyn Harness, carrier: &dyn Fn() -> Box<dyn Carrier>, cases: Cases<'_>) {
     let histories = (2_usize..=6, proptest::collection::vec(act(), 1..40));
-    let result = TestRunner::new(config).run(&histories, |(replicas, acts)| {
-        block_on(async {
+    let result = cases.run(&histories, |(replicas, acts)| {
+        let tested: Tested = block_on(async {
             let carrier = carrier();
             let mut run = Run::new(harness, &*carrier, replicas).await?;
             for act in &acts {
@@ -93,7 +106,8 @@ pub fn check_sync_through(
             }
             run.meet().await?;
             run.check_logs().await
-        })
+        });
+        tested.map_err(|error| Failure::around(error.to_string()))
     });
     if let Err(failure) = result {
         panic!("replicas that sync break an invariant: {failure}");

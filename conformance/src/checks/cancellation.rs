@@ -11,7 +11,7 @@ use crate::harness::Store;
 use crate::suite::{Context, apply, persist};
 
 /// How often a future is polled before it is dropped.
-async fn abandon<T>(future: impl Future<Output = T>, polls: usize) {
+pub(crate) async fn abandon<T>(future: impl Future<Output = T>, polls: usize) {
     let mut future = Box::pin(future);
     for _ in 0..polls {
         if poll_once(&mut future).await.is_some() {

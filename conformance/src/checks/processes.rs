@@ -4,7 +4,7 @@ use futures_lite::future::block_on;
 use prophet_store::StoreError;
 
 use super::commit::one_line;
-use crate::child::{Child, told};
+use crate::child::{Child, heard, told};
 use crate::failure::{Outcome, ensure, ensure_eq, ensure_error};
 use crate::fixtures::{Racer, World};
 use crate::suite::{Context, apply, in_threads};
@@ -49,22 +49,9 @@ pub(crate) async fn racing_processes_make_one_line(context: &Context<'_>) -> Out
         elsewhere.extend(answer.split(',').map(str::to_owned));
     }
     ensure_eq!(C3, elsewhere.len(), 2 * COUNT, "the commits of the other processes");
-    // What was acknowledged elsewhere, as the log here has it.
-    let mut parsed = Vec::new();
     for head in &elsewhere {
-        let words: Vec<_> = head.split(' ').collect();
-        let number = |index: usize| words.get(index).and_then(|word| word.parse().ok());
-        let commit = words.get(2).and_then(|word| word.parse().ok());
-        if let (Some(version), Some(position), Some(commit)) = (number(0), number(1), commit) {
-            parsed.push(prophet_store::Head {
-                version: prophet_store::Version::new(version),
-                position: prophet_store::Position::new(position),
-                commit,
-            });
-        }
+        heads.push(heard(head)?);
     }
-    ensure_eq!(C3, parsed.len(), elsewhere.len(), "heads told by the other processes");
-    heads.extend(parsed);
     one_line(&store, heads).await
 }
 
