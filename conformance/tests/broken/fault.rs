@@ -23,8 +23,6 @@ pub(crate) const SHARED: Inner = Inner::File(FileOptions::SHARED);
 pub(crate) const EXCLUSIVE: Inner = Inner::File(FileOptions::EXCLUSIVE);
 
 impl Inner {
-    pub(crate) const ALL: [Self; 3] = [Self::Memory, SHARED, EXCLUSIVE];
-
     /// Without what breaks it.
     pub(crate) fn sound(self) -> Self {
         match self {

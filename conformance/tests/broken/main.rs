@@ -16,6 +16,8 @@ mod commit;
 mod content;
 mod durability;
 mod fault;
+mod files;
+mod forward;
 mod handles;
 mod hints;
 mod idempotency;
@@ -24,22 +26,36 @@ mod log;
 mod metadata;
 mod paging;
 mod records;
+mod steps;
+mod subject;
 mod tools;
 #[path = "../wrapped/mod.rs"]
 mod wrapped;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use conformance::{Check, Harness, Store, Suite};
+use conformance::{Check, Harness, Power, Store, Suite};
 use fault::{Fault, Inner};
 use prophet_store::StoreError;
+use subject::Subject;
 use wrapped::{Change, locked, name_in};
 
 /// Every broken store.
+fn subjects() -> &'static [Subject] {
+    static SUBJECTS: OnceLock<Vec<Subject>> = OnceLock::new();
+    SUBJECTS.get_or_init(|| {
+        let mut subjects: Vec<_> = faults().iter().map(Subject::of_fault).collect();
+        subjects.extend(steps::subjects());
+        subjects.extend(files::subjects());
+        subjects
+    })
+}
+
+/// Those that wrap a sound store.
 fn faults() -> &'static [Fault] {
     static FAULTS: OnceLock<Vec<Fault>> = OnceLock::new();
     FAULTS.get_or_init(|| {
@@ -71,12 +87,10 @@ fn check(path: &str) -> &'static Check {
 /// Runs a check, whose other processes run `child` below.
 fn run(
     harness: &dyn Harness,
-    inner: Inner,
+    without: &[Power],
     check: &Check,
 ) -> Result<(), (Option<&'static str>, String)> {
-    let without = inner.without();
-    let suite =
-        Suite::new(harness, &without).with_child(conformance::__private::arguments("child"));
+    let suite = Suite::new(harness, without).with_child(conformance::__private::arguments("child"));
     match catch_unwind(AssertUnwindSafe(|| suite.run(check))) {
         Ok(outcome) => outcome.map_err(|failure| (failure.rule(), failure.to_string())),
         Err(_) => Err((None, "it panicked".to_owned())),
@@ -84,10 +98,10 @@ fn run(
 }
 
 /// The rule that a check saw broken, or how else it ended.
-fn kill(fault: &Fault, check: &Check) -> Result<&'static str, String> {
+fn kill(subject: &Subject, check: &Check) -> Result<&'static str, String> {
     let mut last = "nothing was noticed".to_owned();
-    for _ in 0..fault.tries {
-        match run(&fault.harness(), fault.inner, check) {
+    for _ in 0..subject.tries {
+        match run(&*subject.broken(), &subject.without, check) {
             Err((Some(rule), _)) if check.rules.contains(&rule) => return Ok(rule),
             Err((_, message)) => last = message,
             Ok(()) => {}
@@ -117,24 +131,18 @@ fn each<T: Sync, U: Send>(items: &[T], work: impl Fn(&T) -> U + Sync) -> Vec<U> 
 fn matrix() -> &'static [Result<&'static str, String>] {
     static MATRIX: OnceLock<Vec<Result<&'static str, String>>> = OnceLock::new();
     MATRIX.get_or_init(|| {
-        let pairs: Vec<_> = faults()
+        let pairs: Vec<_> = subjects()
             .iter()
-            .flat_map(|fault| fault.killers.iter().map(move |path| (fault, *path)))
+            .flat_map(|subject| subject.killers.iter().map(move |path| (subject, *path)))
             .collect();
-        each(&pairs, |(fault, path)| {
-            kill(fault, check(path)).map_err(|why| format!("{:?} by {path}: {why}", fault.name))
+        each(&pairs, |(subject, path)| {
+            kill(subject, check(path)).map_err(|why| format!("{:?} by {path}: {why}", subject.name))
         })
     })
 }
 
-/// The checks that some broken store here could be caught by.
-fn applicable() -> impl Iterator<Item = &'static Check> {
-    let applies = |check: &&Check| Inner::ALL.iter().any(|inner| check.applies(&inner.without()));
-    conformance::checks().iter().filter(applies)
-}
-
 fn named() -> BTreeSet<&'static str> {
-    faults().iter().flat_map(|fault| fault.killers).copied().collect()
+    subjects().iter().flat_map(|subject| subject.killers).copied().collect()
 }
 
 #[test]
@@ -146,12 +154,12 @@ fn every_broken_store_is_caught_by_its_killers() {
 #[test]
 fn every_broken_store_has_a_name_and_killers_that_apply() {
     let mut names = BTreeSet::new();
-    for fault in faults() {
-        assert!(names.insert(fault.name), "two are called {:?}", fault.name);
-        assert!(!fault.killers.is_empty(), "{:?} has no killer", fault.name);
-        for path in fault.killers {
-            let applies = check(path).applies(&fault.inner.without());
-            assert!(applies, "{path} does not run over {:?}", fault.name);
+    for subject in subjects() {
+        assert!(names.insert(&subject.name), "two are called {:?}", subject.name);
+        assert!(!subject.killers.is_empty(), "{:?} has no killer", subject.name);
+        for path in subject.killers {
+            let applies = check(path).applies(&subject.without);
+            assert!(applies, "{path} does not run over {:?}", subject.name);
         }
     }
 }
@@ -159,7 +167,8 @@ fn every_broken_store_has_a_name_and_killers_that_apply() {
 #[test]
 fn every_check_is_somebodys_killer() {
     let named = named();
-    let paths = applicable().map(|check| format!("{}::{}", check.group, check.name));
+    let paths =
+        conformance::checks().iter().map(|check| format!("{}::{}", check.group, check.name));
     let left: Vec<_> = paths.filter(|path| !named.contains(path.as_str())).collect();
     assert!(left.is_empty(), "no broken store shows that these can fail: {left:#?}");
 }
@@ -167,7 +176,8 @@ fn every_check_is_somebodys_killer() {
 #[test]
 fn every_rule_has_a_killer() {
     let seen: BTreeSet<_> = matrix().iter().flatten().copied().collect();
-    let rules: BTreeSet<_> = applicable().flat_map(|check| check.rules).copied().collect();
+    let checks = conformance::checks().iter();
+    let rules: BTreeSet<_> = checks.flat_map(|check| check.rules).copied().collect();
     let left: Vec<_> = rules.difference(&seen).collect();
     assert!(left.is_empty(), "no broken store was caught breaking these: {left:?}");
 }
@@ -176,7 +186,7 @@ fn every_rule_has_a_killer() {
 fn totals() {
     let seen: BTreeSet<_> = matrix().iter().flatten().collect();
     let checks = conformance::checks().len();
-    let (stores, named, rules) = (faults().len(), named().len(), seen.len());
+    let (stores, named, rules) = (subjects().len(), named().len(), seen.len());
     // Past the capture of the test framework, so that it is seen where nothing fails.
     let line = format!(
         "kill matrix: {checks} checks, {stores} broken stores, {named} checks named, {rules} rules\n"
@@ -184,19 +194,18 @@ fn totals() {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Over the files; the reference store with nothing done to it is tested in `memory.rs`, and with
+/// Over all but the reference store: the reference store with nothing done to it is tested in `memory.rs`, and with
 /// harmless things done to it in `unusual.rs`.
 #[test]
 fn what_breaks_nothing_is_not_caught() {
-    let pairs: BTreeSet<_> = faults()
-        .iter()
-        .filter(|fault| fault.inner != Inner::Memory)
-        .flat_map(|fault| fault.killers.iter().map(|path| (fault.inner.sound(), *path)))
-        .collect();
+    let mut pairs = BTreeMap::new();
+    for subject in subjects().iter().filter(|subject| subject.sound != "memory") {
+        pairs.extend(subject.killers.iter().map(|path| ((subject.sound, *path), subject)));
+    }
     let pairs: Vec<_> = pairs.into_iter().collect();
-    let failures = each(&pairs, |(inner, path)| {
-        let harness = inner.harness(inner.name(), Change::NONE);
-        run(&harness, *inner, check(path)).err().map(|(_, why)| format!("{inner:?}, {path}: {why}"))
+    let failures = each(&pairs, |((sound, path), subject)| {
+        let outcome = run(&*subject.mended(), &subject.without, check(path));
+        outcome.err().map(|(_, why)| format!("{sound}, {path}: {why}"))
     });
     let failures: Vec<_> = failures.into_iter().flatten().collect();
     assert!(failures.is_empty(), "caught without a fault: {failures:#?}");
@@ -211,6 +220,9 @@ impl Harness for Addressed {
     }
 
     fn open_address(&self, address: &str) -> Result<Store, StoreError> {
+        if let Some(opened) = files::open_named(address) {
+            return opened;
+        }
         let name = name_in(address).unwrap_or_default();
         match faults().iter().find(|fault| fault.name == name) {
             Some(fault) => fault.harness().open_address(address),
@@ -226,4 +238,15 @@ impl Harness for Addressed {
 #[ignore = "the process that other checks start"]
 fn child() {
     conformance::__private::child(&Addressed);
+}
+
+#[test]
+fn what_fails_is_shortened() {
+    let harness = steps::DiskHarness(steps::DiskBug::AcknowledgesBeforeItWrites);
+    let without = [Power::Address, Power::SeveralProcesses, Power::ReadOnly, Power::PowerLoss];
+    let path = "model::any_sequence_of_operations";
+    let failed = run(&harness, &[&without[..], &[Power::Damage]].concat(), check(path));
+    let (_, text) = failed.expect_err("it is lost");
+    assert!(text.contains("with: [Commit(Step)]"), "{text}");
+    assert!(text.contains("replay: PROPHET_SEED="), "{text}");
 }

@@ -16,6 +16,8 @@ use prophet_store::{
     ResolutionScan, StoreError, Verification,
 };
 
+use crate::subject::Subject;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiskBug {
     None,
@@ -31,6 +33,25 @@ pub(crate) enum DiskBug {
     StaysHalfClosed,
     /// Opening clears the disk, and then writes what is whole.
     RecoversInPlace,
+}
+
+/// All of them, each with its killers.
+pub(crate) fn subjects() -> Vec<Subject> {
+    let killers: [(_, &'static [&'static str]); 6] = [
+        (
+            DiskBug::AcknowledgesBeforeItWrites,
+            &["model::any_sequence_of_operations", "model::any_sequence_with_crashes"],
+        ),
+        (
+            DiskBug::TakesHalfForWhole,
+            &["model::any_sequence_with_faults", "model::any_sequence_with_crashes"],
+        ),
+        (DiskBug::SaysNotApplied, &["model::any_sequence_with_faults"]),
+        (DiskBug::WritesOnBehindHalf, &["model::any_sequence_with_faults"]),
+        (DiskBug::StaysHalfClosed, &["model::any_sequence_with_faults"]),
+        (DiskBug::RecoversInPlace, &["model::any_sequence_with_crashes"]),
+    ];
+    killers.into_iter().map(|(bug, killers)| Subject::of_steps(bug, killers)).collect()
 }
 
 const NAME: &str = "a disk in memory";

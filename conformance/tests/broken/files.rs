@@ -15,6 +15,8 @@ use prophet_store::{
 };
 use tempfile::TempDir;
 
+use crate::subject::Subject;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileBug {
     None,
@@ -49,10 +51,51 @@ impl Harness for FileHarness {
     }
 
     fn open_address(&self, address: &str) -> Result<Store, StoreError> {
-        let (bug, path) = address.split_once(' ').expect("the address names the bug");
-        let bug = ALL.into_iter().find(|it| format!("{it:?}") == bug);
-        open(bug.expect("the bug is one of these"), Path::new(path))
+        open_named(address).expect("the address names the bug")
     }
+}
+
+/// Opens what an address of such a store names; `None` if it is none.
+pub(crate) fn open_named(address: &str) -> Option<Result<Store, StoreError>> {
+    let (bug, path) = address.split_once(' ')?;
+    let bug = ALL.into_iter().find(|it| format!("{it:?}") == bug)?;
+    Some(open(bug, Path::new(path)))
+}
+
+/// All of them, each with its killers.
+pub(crate) fn subjects() -> Vec<Subject> {
+    vec![
+        Subject::of_files(
+            FileBug::AcknowledgesBeforeItWrites,
+            &[
+                "model::any_sequence_with_kills",
+                "crash::a_killed_process_loses_nothing_acknowledged",
+                "crash::killed_among_others",
+            ],
+        ),
+        Subject::of_files(
+            FileBug::MovesAwayWhileItOpens,
+            &["crash::a_process_killed_while_opening"],
+        ),
+        Subject::of_files(
+            FileBug::LagsBehind,
+            &[
+                "linear::threads_are_linearizable",
+                "linear::handles_are_linearizable",
+                "linear::processes_are_linearizable",
+            ],
+        ),
+        Subject::of_files(
+            FileBug::NamesTheHeadOfLater,
+            &[
+                "model::any_sequence_of_operations",
+                "linear::threads_are_linearizable",
+                "linear::handles_are_linearizable",
+                "linear::processes_are_linearizable",
+            ],
+        ),
+        Subject::of_files(FileBug::IgnoresLimits, &["memory::streaming_takes_bounded_memory"]),
+    ]
 }
 
 struct FilePlace {
