@@ -64,7 +64,7 @@ macro_rules! __site {
 pub(crate) struct Cases<'a> {
     count: u32,
     saved: Option<&'a Site>,
-    /// For so many milliseconds one that fails is shortened.
+    /// For so many milliseconds one that fails is shortened; 0 for not at all.
     shorten: u32,
 }
 
@@ -87,8 +87,15 @@ impl<'a> Cases<'a> {
 
     /// Those take long, or do not fail each time, so that it says little whether a shorter one does.
     #[must_use]
-    pub(crate) const fn erratic(mut self) -> Self {
-        self.shorten = 4_000;
+    pub(crate) fn erratic(mut self) -> Self {
+        self.shorten = self.shorten.min(4_000);
+        self
+    }
+
+    /// One that fails stays as it was found.
+    #[must_use]
+    pub(crate) const fn as_found(mut self) -> Self {
+        self.shorten = 0;
         self
     }
 
@@ -122,7 +129,7 @@ impl<'a> Cases<'a> {
             cases: 1,
             failure_persistence: None,
             rng_seed: RngSeed::Fixed(seed),
-            max_shrink_iters: 4_096,
+            max_shrink_iters: if self.shorten == 0 { 0 } else { 4_096 },
             max_shrink_time: self.shorten,
             ..Config::default()
         };

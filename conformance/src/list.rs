@@ -187,8 +187,8 @@ macro_rules! for_each_check {
                 hints_do_not_disturb_paging: R4 R6,
             }
             model {
-                any_sequence_of_operations: C1 C2 C3 C4 R1 R4,
-                any_sequence_with_faults: C5 C6 D2 D4 (needs faults),
+                any_sequence_of_operations: C1 C2 C3 C4 R1 R4 V1,
+                any_sequence_with_faults: C1 C5 C6 D2 D4 (needs faults),
                 any_sequence_with_crashes: C1 C6 D1 D2 D3 (needs faults),
                 any_sequence_with_kills: C1 D1 D2 D3 (needs address),
             }
@@ -198,9 +198,9 @@ macro_rules! for_each_check {
                 killed_among_others: C1 D3 (needs address several_processes),
             }
             linear {
-                threads_are_linearizable: C3 R1 R2,
-                handles_are_linearizable: C3 R1 R2 (needs several_processes),
-                processes_are_linearizable: C3 R1 R2 (needs address several_processes),
+                threads_are_linearizable: C3 R1 R2 R4,
+                handles_are_linearizable: C3 R1 R2 R4 (needs several_processes),
+                processes_are_linearizable: C3 R1 R2 R4 (needs address several_processes),
             }
             memory {
                 streaming_takes_bounded_memory: R4 (needs address peak_memory),

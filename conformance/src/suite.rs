@@ -45,13 +45,14 @@ pub struct Suite<'a> {
     without: &'a [Power],
     child: Option<Vec<String>>,
     site: Option<Site>,
+    as_found: bool,
 }
 
 impl<'a> Suite<'a> {
     /// The suite over `harness`, which does without these powers. Checks with other processes
     /// need the tests that [`suite!`](crate::suite) makes.
     pub fn new(harness: &'a dyn Harness, without: &'a [Power]) -> Self {
-        Self { harness, without, child: None, site: None }
+        Self { harness, without, child: None, site: None, as_found: false }
     }
 
     /// The arguments with which this program, started once more, serves as another process.
@@ -69,6 +70,14 @@ impl<'a> Suite<'a> {
         self
     }
 
+    /// Leaves random cases that fail as long as they are.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn as_found(mut self) -> Self {
+        self.as_found = true;
+        self
+    }
+
     /// Runs one check in a place of its own.
     ///
     /// # Errors
@@ -80,6 +89,7 @@ impl<'a> Suite<'a> {
             without: self.without,
             child: self.child.as_deref(),
             site: self.site.as_ref(),
+            as_found: self.as_found,
         };
         block_on((check.run)(&context))
     }
@@ -92,6 +102,7 @@ pub(crate) struct Context<'a> {
     without: &'a [Power],
     child: Option<&'a [String]>,
     site: Option<&'a Site>,
+    as_found: bool,
 }
 
 impl Context<'_> {
@@ -113,7 +124,8 @@ impl Context<'_> {
 
     /// So many random cases, unless the environment says more or less.
     pub(crate) fn cases(&self, count: u32) -> Cases<'_> {
-        Cases::new(count, self.site)
+        let cases = Cases::new(count, self.site);
+        if self.as_found { cases.as_found() } else { cases }
     }
 
     /// A new replica.

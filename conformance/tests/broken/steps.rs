@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use conformance::{Fault, FaultWay, FaultyPlace, Harness, Place, Store, Unsynced};
 use futures_lite::future::block_on;
 use prophet_store::{
-    Authorship, Commit, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan, MemoryStore,
-    MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, PageLimit, Position, Read,
-    RecordKey, RecordScan, RecordState, ReplicaStore as _, Resolution, ResolutionCursor,
+    Authorship, Commit, CommitId, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan,
+    MemoryStore, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, PageLimit, Position,
+    Read, RecordKey, RecordScan, RecordState, ReplicaStore as _, Resolution, ResolutionCursor,
     ResolutionScan, StoreError, Verification,
 };
 
@@ -33,11 +33,13 @@ pub(crate) enum DiskBug {
     StaysHalfClosed,
     /// Opening clears the disk, and then writes what is whole.
     RecoversInPlace,
+    /// A commit of which nobody knew is refused when it is sent again, though it is there.
+    DeniesWhatNobodyKnew,
 }
 
 /// All of them, each with its killers.
 pub(crate) fn subjects() -> Vec<Subject> {
-    let killers: [(_, &'static [&'static str]); 6] = [
+    let killers: [(_, &'static [&'static str]); 7] = [
         (
             DiskBug::AcknowledgesBeforeItWrites,
             &["model::any_sequence_of_operations", "model::any_sequence_with_crashes"],
@@ -50,6 +52,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
         (DiskBug::WritesOnBehindHalf, &["model::any_sequence_with_faults"]),
         (DiskBug::StaysHalfClosed, &["model::any_sequence_with_faults"]),
         (DiskBug::RecoversInPlace, &["model::any_sequence_with_crashes"]),
+        (DiskBug::DeniesWhatNobodyKnew, &["model::any_sequence_with_faults"]),
     ];
     killers.into_iter().map(|(bug, killers)| Subject::of_steps(bug, killers)).collect()
 }
@@ -61,6 +64,8 @@ struct Disk {
     identity: Option<Identity>,
     /// Each with whether all of it is there.
     commits: Vec<(Commit, bool)>,
+    /// Those of which it was said that nobody knows.
+    unknown: Vec<CommitId>,
     steps: u64,
     fault: Option<Fault>,
     struck: Option<String>,
@@ -239,8 +244,14 @@ impl DiskStore {
 
     async fn write(&self, commit: &Commit) -> Result<Head, StoreError> {
         let inner = self.inner().await?;
-        if commit.base() != inner.head().await? {
-            return inner.commit(commit).await;
+        let head = inner.head().await?;
+        if commit.base() != head {
+            let denied = self.bug == DiskBug::DeniesWhatNobodyKnew
+                && locked(&self.disk).unknown.contains(&commit.id());
+            return match denied {
+                true => Err(StoreError::stale_base(commit.base(), head)),
+                false => inner.commit(commit).await,
+            };
         }
         if self.bug == DiskBug::AcknowledgesBeforeItWrites {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,6 +284,7 @@ impl DiskStore {
         // Half of it is no commit, and nobody takes it for one.
         let counts = disk.commits.get(before).is_some_and(|(_, whole)| *whole);
         if counts && self.bug != DiskBug::SaysNotApplied {
+            disk.unknown.push(commit.id());
             return Err(StoreError::outcome_unknown(commit.id(), NAME, None));
         }
         Err(failed("writing"))
