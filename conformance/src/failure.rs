@@ -13,6 +13,8 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 pub struct Failure {
     rule: Option<&'static str>,
     message: String,
+    /// What a call was answered that no rule allows to fail.
+    answer: Option<StoreError>,
     location: &'static Location<'static>,
 }
 
@@ -30,7 +32,7 @@ fn shown(value: &dyn fmt::Debug) -> String {
 impl Failure {
     #[track_caller]
     pub(crate) fn new(rule: &'static str, message: String) -> Self {
-        Self { rule: Some(rule), message, location: Location::caller() }
+        Self { rule: Some(rule), message, answer: None, location: Location::caller() }
     }
 
     #[track_caller]
@@ -47,7 +49,7 @@ impl Failure {
     /// Something around the store failed: a process, a thread.
     #[track_caller]
     pub(crate) fn around(message: impl Into<String>) -> Self {
-        Self { rule: None, message: message.into(), location: Location::caller() }
+        Self { rule: None, message: message.into(), answer: None, location: Location::caller() }
     }
 
     /// A check did not come to an end, or the store panicked in it.
@@ -56,6 +58,29 @@ impl Failure {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Self::around(format!("a panic: {text}"))
+    }
+
+    /// What the store answered, where the failure is nothing but that a call failed.
+    pub(crate) const fn answer(&self) -> Option<&StoreError> {
+        self.answer.as_ref()
+    }
+
+    /// The same with a rule, where it had none.
+    pub(crate) fn breaks(mut self, rule: &'static str) -> Self {
+        self.rule = self.rule.or(Some(rule));
+        self
+    }
+
+    /// The same, said to break this rule instead.
+    pub(crate) const fn under(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    /// The same, found there.
+    pub(crate) fn found(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
     }
 
     /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
@@ -80,7 +105,9 @@ impl std::error::Error for Failure {}
 impl From<StoreError> for Failure {
     #[track_caller]
     fn from(error: StoreError) -> Self {
-        Self::around(format!("a call failed that has no reason to: {error}\n      came: {error:?}"))
+        let message =
+            format!("a call failed that has no reason to: {error}\n      came: {error:?}");
+        Self { answer: Some(error), ..Self::around(message) }
     }
 }
 

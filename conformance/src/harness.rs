@@ -93,7 +93,7 @@ pub trait FaultyPlace: Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "every harness has to do all of it")]
 pub struct Fault {
-    /// So many steps go well before it.
+    /// So many steps go well before it, from when it was said.
     pub after: u64,
     /// How the step fails.
     pub way: FaultWay,
@@ -107,7 +107,8 @@ pub struct Fault {
 pub enum FaultWay {
     /// Nothing is done, and an error comes.
     Undone,
-    /// A part of it is done, where it has parts, and an error comes.
+    /// A part of it is done, where it has parts, and an error comes. A sync that fails so gives up
+    /// what was written: no later one has it.
     Half,
     /// It is done, and an error comes all the same.
     Done,

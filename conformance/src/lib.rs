@@ -56,6 +56,7 @@
 
 mod checks;
 mod child;
+mod disaster;
 mod failure;
 mod fixtures;
 mod harness;
@@ -63,6 +64,7 @@ mod invariants;
 mod list;
 mod memory;
 mod oracle;
+mod ordeal;
 mod report;
 mod scan;
 mod suite;

@@ -89,6 +89,12 @@ impl SimulatedDisk {
         self
     }
 
+    /// Fails so from now on, and works again as far as this says otherwise.
+    pub fn fail(&self, fault: Option<Fault>) {
+        let mut machine = self.machine();
+        (machine.fault, machine.fired, machine.dead) = (fault, None, false);
+    }
+
     /// Counts from here on, up to this fault.
     #[must_use]
     pub fn with_fault_in(self, fault: Option<Fault>) -> Self {

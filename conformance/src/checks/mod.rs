@@ -3,7 +3,9 @@
 pub(crate) mod cancellation;
 pub(crate) mod commit;
 pub(crate) mod content;
+pub(crate) mod damage;
 pub(crate) mod durability;
+pub(crate) mod faults;
 pub(crate) mod handles;
 pub(crate) mod hints;
 pub(crate) mod history;
@@ -14,6 +16,7 @@ pub(crate) mod log;
 pub(crate) mod metadata;
 pub(crate) mod origins;
 pub(crate) mod paging;
+pub(crate) mod power_loss;
 pub(crate) mod processes;
 pub(crate) mod records;
 pub(crate) mod resolutions;

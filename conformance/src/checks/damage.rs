@@ -1,0 +1,397 @@
+//! Stored bytes change, are cut off, go, or change places; or they are not this store's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prophet_store::StoreError;
+
+use crate::disaster::{Again as _, Course, chosen, watched};
+use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error};
+use crate::fixtures::{Model, World};
+use crate::harness::{DamagedPlace, Power, Store};
+use crate::scan::every_scan;
+use crate::suite::{Context, apply};
+
+type Parts = BTreeMap<String, Vec<u8>>;
+
+/// A replica that nobody has open, and its bytes.
+struct Ruin {
+    place: Arc<dyn DamagedPlace>,
+    sound: Parts,
+    read_only: bool,
+}
+
+/// What is done to it: other bytes for some parts, or none.
+type Damage = Vec<(String, Option<Vec<u8>>)>;
+
+/// What damage came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    /// It does no harm that a read meets.
+    Nowhere,
+    Opening,
+    Reading,
+}
+
+fn damaged(context: &Context<'_>) -> Outcome<Arc<dyn DamagedPlace>> {
+    let place = context.harness().damaged_place();
+    place.map(Arc::from).ok_or_else(|| Failure::around("the harness declares damage and has none"))
+}
+
+fn parts(place: &dyn DamagedPlace) -> Parts {
+    place.parts().into_iter().map(|part| (part.clone(), place.read(&part))).collect()
+}
+
+/// The damage was seen.
+const fn said(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Corrupt { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::NotAReplica { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::Closed { .. }
+    )
+}
+
+impl Ruin {
+    async fn of(context: &Context<'_>) -> Outcome<Self> {
+        let place = damaged(context)?;
+        let store = place.create(World::IDENTITY)?;
+        let commits = &Course::get().commits;
+        let (first, second) = commits.split_at(commits.len() - 2);
+        for commit in first {
+            apply(&store, commit).await?;
+        }
+        store.close().await?;
+        drop(store);
+        // What the last handle wrote is as it is while a replica is in use.
+        let store = place.open()?;
+        for commit in second {
+            apply(&store, commit).await?;
+        }
+        drop(store);
+        let (sound, read_only) = (parts(&*place), context.has(Power::ReadOnly));
+        ensure!(X1, !sound.is_empty(), "a replica is stored in no parts");
+        Ok(Self { place, sound, read_only })
+    }
+
+    /// Damages it, looks at it, and puts it in order again.
+    fn suffer(&self, damage: &Damage) -> Outcome<Met> {
+        let mut met = Met::Nowhere;
+        for read_only in [true, false] {
+            if read_only && !self.read_only {
+                continue;
+            }
+            self.restore();
+            for (part, bytes) in damage {
+                self.place.write(part, bytes.as_deref());
+            }
+            let place = Arc::clone(&self.place);
+            let looked = watched("X1", async move { look(&*place, read_only).await });
+            let how = if read_only { "opened for reading" } else { "opened" };
+            met = looked.map_err(|failure| failure.found(how).breaks("X1"))?;
+        }
+        Ok(met)
+    }
+
+    fn restore(&self) {
+        for part in self.place.parts() {
+            if !self.sound.contains_key(&part) {
+                self.place.write(&part, None);
+            }
+        }
+        let now = self.place.parts();
+        for (part, bytes) in &self.sound {
+            if !now.contains(part) || self.place.read(part) != *bytes {
+                self.place.write(part, Some(bytes));
+            }
+        }
+    }
+
+    /// Some bytes of each part: the part, the offset, and what is flipped there.
+    fn flips(&self, otherwise: usize) -> Vec<(String, Damage)> {
+        const WAYS: [u8; 3] = [0x01, 0x80, 0xFF];
+        let each = (otherwise / self.sound.len()).max(6);
+        let of_part = |(part, bytes): (&String, &Vec<u8>)| {
+            let told = places(bytes, &WAYS);
+            let name = |index: usize| {
+                let (at, flip) = told[index];
+                format!("byte:{part}:{at}:{flip:02x}")
+            };
+            let damage = |(index, name): (usize, String)| {
+                let (at, flip) = told[index];
+                let mut bytes = bytes.clone();
+                bytes[at] ^= flip;
+                (name, vec![(part.clone(), Some(bytes))])
+            };
+            chosen(told.len(), each, name).into_iter().map(damage).collect::<Vec<_>>()
+        };
+        self.sound.iter().flat_map(of_part).collect()
+    }
+}
+
+/// Every byte, each way; those within long runs of one byte come last, so that few are chosen of
+/// what was never written.
+fn places(bytes: &[u8], ways: &[u8]) -> Vec<(usize, u8)> {
+    let written = |at: &usize| {
+        let near = &bytes[at.saturating_sub(8)..(at + 9).min(bytes.len())];
+        near.iter().any(|byte| *byte != near[0])
+    };
+    let all = std::env::var_os("PROPHET_ONLY").is_some();
+    let at = (0..bytes.len()).filter(|at| all || written(at));
+    at.flat_map(|at| ways.iter().map(move |way| (at, *way))).collect()
+}
+
+/// Opens what is damaged and reads all of it: each read gives what is right, after one number of
+/// commits, or says that something is damaged.
+async fn look(place: &dyn DamagedPlace, read_only: bool) -> Outcome<Met> {
+    let opened = match read_only {
+        true => place.open_read_only(),
+        false => Some(place.open()),
+    };
+    let store = match opened {
+        None => return Ok(Met::Nowhere),
+        Some(Ok(store)) => store,
+        Some(Err(error)) if said(&error) => return Ok(Met::Opening),
+        Some(Err(error)) => return Err(Failure::from(error).found("opening what is damaged")),
+    };
+    let course = Course::get();
+    ensure_eq!(X1, store.facts().identity, World::IDENTITY, "whose replica it is");
+    let mut reading = Reading { models: course.models.iter().rev().collect(), met: false };
+    let head = store.head().await;
+    match head {
+        Ok(head) => {
+            reading.models.retain(|model| model.head == head);
+            ensure!(X1, !reading.models.is_empty(), "no commit ever led to the head {head}");
+        }
+        Err(error) => reading.failed(error.into())?,
+    }
+    let last = course.last();
+    every_scan!(last, |scan| {
+        let mut left = Vec::new();
+        let mut wrong = None;
+        for model in reading.models.clone() {
+            match model.expect_scans(std::slice::from_ref(scan), &store).await {
+                Ok(()) => left.push(model),
+                Err(failure) if failure.answer().is_some() => {
+                    reading.failed(failure)?;
+                    left.clone_from(&reading.models);
+                    break;
+                }
+                Err(failure) => wrong = wrong.or(Some(failure)),
+            }
+        }
+        reading.keep(left, wrong)?;
+    });
+    let mut left = Vec::new();
+    let mut wrong = None;
+    for model in reading.models.clone() {
+        match model.expect_batches(&store).await {
+            Ok(()) => left.push(model),
+            Err(failure) if failure.answer().is_some() => {
+                reading.failed(failure)?;
+                left.clone_from(&reading.models);
+                break;
+            }
+            Err(failure) => wrong = wrong.or(Some(failure)),
+        }
+    }
+    reading.keep(left, wrong)?;
+    let verified = verify(&store).await?;
+    let met = if reading.met { Met::Reading } else { Met::Nowhere };
+    if reading.met && verified {
+        return Err(Failure::new("X3", "a read meets damage that verify does not find".to_owned()));
+    }
+    Ok(met)
+}
+
+/// Whether it finds nothing.
+async fn verify(store: &Store) -> Outcome<bool> {
+    match store.verify().await {
+        Ok(report) => Ok(report.is_sound()),
+        Err(error) if said(&error) => Ok(false),
+        Err(error) => Err(Failure::from(error).found("verifying").breaks("X3")),
+    }
+}
+
+struct Reading<'a> {
+    /// What all reads so far agree with.
+    models: Vec<&'a Model>,
+    /// Whether one of them met damage.
+    met: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn failed(&mut self, failure: Failure) -> Outcome {
+        self.met = true;
+        match failure.answer() {
+            Some(error) if said(error) => Ok(()),
+            _ => Err(failure.found("reading what is damaged")),
+        }
+    }
+
+    fn keep(&mut self, left: Vec<&'a Model>, wrong: Option<Failure>) -> Outcome {
+        self.models = left;
+        match (self.models.is_empty(), wrong) {
+            (true, Some(wrong)) => Err(wrong.found("wrong data").under("X1")),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) async fn any_byte_may_flip(context: &Context<'_>) -> Outcome {
+    let ruin = Ruin::of(context).await?;
+    for (name, damage) in ruin.flips(150) {
+        unless_x3(ruin.suffer(&damage)).again(&name)?;
+    }
+    Ok(())
+}
+
+/// What verifying does not find is another check's to say.
+fn unless_x3(outcome: Outcome<Met>) -> Outcome {
+    match outcome {
+        Err(failure) if failure.rule() == Some("X3") => Ok(()),
+        outcome => outcome.map(drop),
+    }
+}
+
+pub(crate) async fn what_reads_meet_verify_finds(context: &Context<'_>) -> Outcome {
+    let ruin = Ruin::of(context).await?;
+    for (name, damage) in ruin.flips(60) {
+        ruin.suffer(&damage).again(&name)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn any_part_may_be_cut_off(context: &Context<'_>) -> Outcome {
+    let ruin = Ruin::of(context).await?;
+    let each = (100 / ruin.sound.len()).max(4);
+    for (part, bytes) in &ruin.sound {
+        let name = |length: usize| format!("cut:{part}:{length}");
+        for (length, name) in chosen(bytes.len(), each, name) {
+            let damage = vec![(part.clone(), Some(bytes[..length].to_vec()))];
+            unless_x3(ruin.suffer(&damage)).again(&name)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn any_part_may_go(context: &Context<'_>) -> Outcome {
+    let ruin = Ruin::of(context).await?;
+    let parts: Vec<_> = ruin.sound.keys().collect();
+    for (index, name) in chosen(parts.len(), 60, |index| format!("gone:{}", parts[index])) {
+        unless_x3(ruin.suffer(&vec![(parts[index].clone(), None)])).again(&name)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn parts_may_change_places(context: &Context<'_>) -> Outcome {
+    let ruin = Ruin::of(context).await?;
+    let parts: Vec<_> = ruin.sound.iter().collect();
+    let pair = |index: usize| (index / 2 % parts.len(), index / 2 / parts.len());
+    let name = |index: usize| {
+        let ((one, other), how) = (pair(index), ["copied", "swapped"][index % 2]);
+        format!("{how}:{}:{}", parts[one].0, parts[other].0)
+    };
+    for (index, name) in chosen(parts.len() * parts.len() * 2, 100, name) {
+        let ((one, _), (other, bytes)) = (parts[pair(index).0], parts[pair(index).1]);
+        let mut damage = vec![(one.clone(), Some(bytes.clone()))];
+        if index % 2 == 1 {
+            damage.push((other.clone(), Some(ruin.sound[one].clone())));
+        }
+        unless_x3(ruin.suffer(&damage)).again(&name)?;
+    }
+    Ok(())
+}
+
+/// Nothing at the place is other than it was.
+fn untouched(place: &dyn DamagedPlace, before: &Parts, what: &str) -> Outcome {
+    let after = parts(place);
+    let names = |parts: &Parts| parts.keys().cloned().collect::<Vec<_>>();
+    ensure_eq!(X2, names(&after), names(before), "what is there after {what}");
+    for (part, bytes) in before {
+        ensure!(X2, after[part] == *bytes, "{what} changed {part}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_newer_format_is_refused_and_left_alone(context: &Context<'_>) -> Outcome {
+    let ruin = Ruin::of(context).await?;
+    let place = &*ruin.place;
+    place.make_newer();
+    let before = parts(place);
+    ensure!(X2, before != ruin.sound, "the harness made nothing newer");
+    for _ in 0..2 {
+        ensure_error!(X2, place.open(), StoreError::NewerFormat { .. }, "opening a newer format");
+        untouched(place, &before, "opening a newer format")?;
+        if let Some(opened) = place.open_read_only() {
+            let what = "opening a newer format for reading";
+            ensure_error!(X2, opened, StoreError::NewerFormat { .. }, "{what}");
+            untouched(place, &before, what)?;
+        }
+        let created = place.create(World::IDENTITY);
+        ensure!(X2, created.is_err(), "something was created over a newer format");
+        untouched(place, &before, "creating over a newer format")?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn what_is_no_replica_is_refused_and_left_alone(context: &Context<'_>) -> Outcome {
+    let place = damaged(context)?;
+    place.put_foreign();
+    let before = parts(&*place);
+    ensure!(X2, !before.is_empty(), "the harness put nothing there");
+    for _ in 0..2 {
+        let opened = place.open();
+        ensure_error!(X2, opened, StoreError::NotAReplica { .. }, "opening what is no replica");
+        untouched(&*place, &before, "opening what is no replica")?;
+        if let Some(opened) = place.open_read_only() {
+            let what = "opening what is no replica for reading";
+            ensure_error!(X2, opened, StoreError::NotAReplica { .. }, "{what}");
+            untouched(&*place, &before, what)?;
+        }
+        let created = place.create(World::IDENTITY);
+        let refused = matches!(
+            created,
+            Err(StoreError::AlreadyExists { .. } | StoreError::NotAReplica { .. })
+        );
+        ensure!(X2, refused, "creating where something else is: {created:?}");
+        untouched(&*place, &before, "creating where something else is")?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn strange_parts_do_no_harm(context: &Context<'_>) -> Outcome {
+    let ruin = Ruin::of(context).await?;
+    let place = &*ruin.place;
+    let mut strange: Parts = BTreeMap::new();
+    for (part, bytes) in &ruin.sound {
+        strange.insert(format!("{part}~"), bytes.clone());
+        strange.insert(format!("{part}.bak"), b"something else\0".to_vec());
+    }
+    for (part, bytes) in &strange {
+        place.write(part, Some(bytes));
+    }
+    let course = Course::get();
+    for read_only in [true, false] {
+        let opened = if read_only { place.open_read_only() } else { Some(place.open()) };
+        let Some(opened) = opened else { continue };
+        let found = |failure: Failure| failure.found("with strange parts beside").breaks("X2");
+        let store = opened.map_err(Failure::from).map_err(found)?;
+        course.last().expect(&store).await.map_err(found)?;
+        let report = store.verify().await?;
+        ensure!(X2, report.is_sound(), "strange parts are found unsound: {:?}", report.problems);
+        if !read_only {
+            let mut world = World::new();
+            world.model = course.last().clone();
+            apply(&store, &world.rival(9).note()).await.map_err(found)?;
+            store.close().await?;
+        }
+    }
+    let after = parts(place);
+    for (part, bytes) in &strange {
+        ensure!(X2, after.get(part) == Some(bytes), "{part} is not this store's, and was touched");
+    }
+    Ok(())
+}
