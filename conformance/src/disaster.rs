@@ -9,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use prophet_store::Commit;
+use prophet_store::{Commit, Value};
 
 use crate::failure::{Failure, Outcome};
-use crate::fixtures::{Model, World};
+use crate::fixtures::{Model, World, key, origin};
 use crate::harness::Store;
 
 /// Commits one after another, and what a store holds after each.
@@ -24,13 +24,11 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Something of everything; made once.
+    /// Something of everything, but little of it: it is made and read very often. Made once.
     pub(crate) fn get() -> &'static Self {
         static MADE: OnceLock<Course> = OnceLock::new();
         MADE.get_or_init(|| {
-            let mut world = World::new();
-            let mut commits = world.rich();
-            commits.extend(world.steps(2));
+            let commits = commits();
             let mut model = Model::EMPTY;
             let mut models = vec![model.clone()];
             for commit in &commits {
@@ -73,6 +71,43 @@ impl Course {
             false => Err(Failure::unequal(rule, "how many commits are there", numbers, &number)),
         }
     }
+}
+
+fn commits() -> Vec<Commit> {
+    let mut world = World::new();
+    let (title, person) = (key("bug", 1), key("person", 9));
+    let (own, ann, bob) = (World::IDENTITY.replica, origin(1), origin(2));
+    let named = |text: &str| [("name", Value::from(text))];
+    let mut commits = vec![
+        world
+            .draft()
+            .edit(&title, &[("title", Value::from("one")), ("open", Value::from(true))])
+            .metadata("peers/home", Some(b"192.0.2.1"))
+            .finish(),
+        world
+            .draft()
+            .edits(own, &[(&person, &named("A. Person")), (&title, &named("of a bug"))])
+            .edit(&key("bug", 2), &[("refers to", Value::from(&person))])
+            .metadata("peers/", Some(b""))
+            .finish(),
+        world
+            .draft()
+            .meet(ann, &title, &[("title", Value::from("two"))], &[], &[&person], &[])
+            .meet(bob, &title, &[("title", Value::from("three"))], &[], &[], &[])
+            .finish(),
+        world
+            .draft()
+            .vote(ann, &title, "title", &Value::from("two"))
+            .vote(own, &title, "title", &Value::from("three"))
+            .metadata("peers/home", None)
+            .metadata("peers/work", Some(&[0, 255, 10, 13]))
+            .finish(),
+        world.draft().delete(&person).finish(),
+        world.draft().finish(),
+        world.note(),
+    ];
+    commits.extend(world.steps(2));
+    commits
 }
 
 /// How many of all that can go wrong are tried: `PROPHET_CASES`, or so many.

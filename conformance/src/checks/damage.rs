@@ -112,7 +112,7 @@ impl Ruin {
     /// Some bytes of each part: the part, the offset, and what is flipped there.
     fn flips(&self, otherwise: usize) -> Vec<(String, Damage)> {
         const WAYS: [u8; 3] = [0x01, 0x80, 0xFF];
-        let each = (otherwise / self.sound.len()).max(6);
+        let each = (otherwise / self.sound.len()).max(3);
         let of_part = |(part, bytes): (&String, &Vec<u8>)| {
             let told = places(bytes, &WAYS);
             let name = |index: usize| {
@@ -242,7 +242,7 @@ impl<'a> Reading<'a> {
 
 pub(crate) async fn any_byte_may_flip(context: &Context<'_>) -> Outcome {
     let ruin = Ruin::of(context).await?;
-    for (name, damage) in ruin.flips(150) {
+    for (name, damage) in ruin.flips(70) {
         unless_x3(ruin.suffer(&damage)).again(&name)?;
     }
     Ok(())
@@ -258,7 +258,7 @@ fn unless_x3(outcome: Outcome<Met>) -> Outcome {
 
 pub(crate) async fn what_reads_meet_verify_finds(context: &Context<'_>) -> Outcome {
     let ruin = Ruin::of(context).await?;
-    for (name, damage) in ruin.flips(60) {
+    for (name, damage) in ruin.flips(24) {
         ruin.suffer(&damage).again(&name)?;
     }
     Ok(())
@@ -266,7 +266,7 @@ pub(crate) async fn what_reads_meet_verify_finds(context: &Context<'_>) -> Outco
 
 pub(crate) async fn any_part_may_be_cut_off(context: &Context<'_>) -> Outcome {
     let ruin = Ruin::of(context).await?;
-    let each = (100 / ruin.sound.len()).max(4);
+    let each = (50 / ruin.sound.len()).max(2);
     for (part, bytes) in &ruin.sound {
         let name = |length: usize| format!("cut:{part}:{length}");
         for (length, name) in chosen(bytes.len(), each, name) {
@@ -280,7 +280,7 @@ pub(crate) async fn any_part_may_be_cut_off(context: &Context<'_>) -> Outcome {
 pub(crate) async fn any_part_may_go(context: &Context<'_>) -> Outcome {
     let ruin = Ruin::of(context).await?;
     let parts: Vec<_> = ruin.sound.keys().collect();
-    for (index, name) in chosen(parts.len(), 60, |index| format!("gone:{}", parts[index])) {
+    for (index, name) in chosen(parts.len(), 20, |index| format!("gone:{}", parts[index])) {
         unless_x3(ruin.suffer(&vec![(parts[index].clone(), None)])).again(&name)?;
     }
     Ok(())
@@ -294,7 +294,7 @@ pub(crate) async fn parts_may_change_places(context: &Context<'_>) -> Outcome {
         let ((one, other), how) = (pair(index), ["copied", "swapped"][index % 2]);
         format!("{how}:{}:{}", parts[one].0, parts[other].0)
     };
-    for (index, name) in chosen(parts.len() * parts.len() * 2, 100, name) {
+    for (index, name) in chosen(parts.len() * parts.len() * 2, 40, name) {
         let ((one, _), (other, bytes)) = (parts[pair(index).0], parts[pair(index).1]);
         let mut damage = vec![(one.clone(), Some(bytes.clone()))];
         if index % 2 == 1 {

@@ -55,7 +55,7 @@ pub(crate) async fn any_step_may_fail_once(context: &Context<'_>) -> Outcome {
         true => Watch::Reads,
         false => Watch::ReadsAndAnother,
     };
-    strike_anywhere(context, (false, 120), watch, |mut ordeal, _| async move {
+    strike_anywhere(context, (false, 40), watch, |mut ordeal, _| async move {
         ordeal.run(false).await?;
         ordeal.after_crash().await
     })
@@ -64,7 +64,7 @@ pub(crate) async fn any_step_may_fail_once(context: &Context<'_>) -> Outcome {
 pub(crate) async fn any_step_may_fail_for_good(context: &Context<'_>) -> Outcome {
     strike_anywhere(
         context,
-        (true, 100),
+        (true, 30),
         |_| Watch::Reads,
         |mut ordeal, _| async move {
             ordeal.run(true).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn a_crash_at_any_step_loses_nothing_acknowledged(
 ) -> Outcome {
     strike_anywhere(
         context,
-        (true, 150),
+        (true, 50),
         |_| Watch::Nothing,
         |mut ordeal, _| async move {
             ordeal.run(true).await?;
@@ -110,7 +110,7 @@ pub(crate) async fn opening_may_fail_at_any_step(context: &Context<'_>) -> Outco
     let strikes = Strike::WAYS.len() * 2;
     let total = steps_of_opening(&*made)? * strikes;
     let strike = |index: usize| Strike::number(index / 2, index % 2 == 1);
-    for (index, name) in chosen(total, 120, |index| strike(index).to_string()) {
+    for (index, name) in chosen(total, 40, |index| strike(index).to_string()) {
         let place: Arc<dyn FaultyPlace> = Arc::from(made.after_crash());
         place.fail(Some(strike(index).0));
         watched("D2", opening_fails(place, strike(index).0.lasting)).again(&name)?;
@@ -146,7 +146,7 @@ pub(crate) async fn recovery_may_crash_at_any_step(context: &Context<'_>) -> Out
     let total = steps(context, Watch::Nothing)? * Strike::WAYS.len();
     let name = |index| Strike::number(index, true).to_string();
     // The crashes of the recoveries are drawn from the number of the crash.
-    for (index, name) in chosen(total, 60, name) {
+    for (index, name) in chosen(total, 20, name) {
         let ordeal =
             Ordeal::new(faulty(context)?, Some(Strike::number(index, true)), Watch::Nothing);
         watched("D2", recovery_crashes(ordeal, index)).again(&name)?;
@@ -186,7 +186,7 @@ pub(crate) async fn reads_fail_and_are_right_the_next_time(context: &Context<'_>
     let total = (counted.steps() - before) as usize;
     let strike =
         |index: usize| Strike(Fault { after: index as u64, way: FaultWay::Undone, lasting: false });
-    for (index, name) in chosen(total, 60, |index| strike(index).to_string()) {
+    for (index, name) in chosen(total, 30, |index| strike(index).to_string()) {
         let place = made.after_crash();
         watched("D4", async move {
             let (model, store) = (&course.models[there], place.open()?);

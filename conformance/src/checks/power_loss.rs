@@ -16,7 +16,7 @@ fn losses(index: usize, seeds: usize) -> Vec<Unsynced> {
 pub(crate) async fn power_may_go_at_any_step(context: &Context<'_>) -> Outcome {
     strike_anywhere(
         context,
-        (true, 70),
+        (true, 25),
         |_| Watch::Nothing,
         |mut ordeal, index| async move {
             ordeal.run(true).await?;
@@ -31,7 +31,7 @@ pub(crate) async fn power_may_go_at_any_step(context: &Context<'_>) -> Outcome {
 pub(crate) async fn power_may_go_in_recovery(context: &Context<'_>) -> Outcome {
     let total = steps(context, Watch::Nothing)? * Strike::WAYS.len();
     let name = |index| Strike::number(index, true).to_string();
-    for (index, name) in chosen(total, 40, name) {
+    for (index, name) in chosen(total, 10, name) {
         let strike = Strike::number(index, true);
         let ordeal = Ordeal::new(faulty(context)?, Some(strike), Watch::Nothing);
         watched("D2", power_goes_again(ordeal, index)).again(&name)?;
@@ -71,7 +71,7 @@ async fn power_goes_again(mut ordeal: Ordeal, index: usize) -> Outcome {
 pub(crate) async fn a_failed_sync_is_no_sync(context: &Context<'_>) -> Outcome {
     strike_anywhere(
         context,
-        (false, 150),
+        (false, 25),
         |_| Watch::Power,
         |mut ordeal, _| async move {
             ordeal.run(false).await?;
