@@ -71,12 +71,6 @@ impl Failure {
         self
     }
 
-    /// The same, said to break this rule instead.
-    pub(crate) const fn under(mut self, rule: &'static str) -> Self {
-        self.rule = Some(rule);
-        self
-    }
-
     /// The same, found there.
     pub(crate) fn found(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);

@@ -143,6 +143,12 @@ pub trait DamagedPlace: Place {
 
     /// Puts something there that is stored alike and is not a replica, in a fresh place.
     fn put_foreign(&self);
+
+    /// Whether damage may hide from a read what is stored, so that only verifying tells: a concession
+    /// to engines that keep no checksums of their own. What a read does find is right all the same.
+    fn hides(&self) -> bool {
+        false
+    }
 }
 
 /// What not every store or harness can do, in the order in which powers build on one another.

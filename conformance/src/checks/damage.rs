@@ -1,15 +1,16 @@
 //! Stored bytes change, are cut off, go, or change places; or they are not this store's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use prophet_store::StoreError;
+use prophet_store::{PageLimit, StoreError};
 
 use crate::disaster::{Again as _, Course, chosen, watched};
 use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error};
 use crate::fixtures::{Model, World};
 use crate::harness::{DamagedPlace, Power, Store};
-use crate::scan::every_scan;
+use crate::scan::{Scan as _, every_scan, walk};
 use crate::suite::{Context, apply};
 
 type Parts = BTreeMap<String, Vec<u8>>;
@@ -158,52 +159,25 @@ async fn look(place: &dyn DamagedPlace, read_only: bool) -> Outcome<Met> {
     };
     let course = Course::get();
     ensure_eq!(X1, store.facts().identity, World::IDENTITY, "whose replica it is");
-    let mut reading = Reading { models: course.models.iter().rev().collect(), met: false };
-    let head = store.head().await;
-    match head {
+    let models = course.models.iter().rev().collect();
+    let mut reading = Reading { store: &store, hides: place.hides(), models, met: false };
+    match store.head().await {
         Ok(head) => {
             reading.models.retain(|model| model.head == head);
             ensure!(X1, !reading.models.is_empty(), "no commit ever led to the head {head}");
         }
         Err(error) => reading.failed(error.into())?,
     }
-    let last = course.last();
-    every_scan!(last, |scan| {
-        let mut left = Vec::new();
-        let mut wrong = None;
-        for model in reading.models.clone() {
-            match model.expect_scans(std::slice::from_ref(scan), &store).await {
-                Ok(()) => left.push(model),
-                Err(failure) if failure.answer().is_some() => {
-                    reading.failed(failure)?;
-                    left.clone_from(&reading.models);
-                    break;
-                }
-                Err(failure) => wrong = wrong.or(Some(failure)),
-            }
-        }
-        reading.keep(left, wrong)?;
+    every_scan!(course.last(), |scan| {
+        let came = walk(scan, &store, PageLimit::default(), usize::MAX).await;
+        reading.judge(&format!("what {scan:?} finds"), came, |model| scan.expected(model))?;
     });
-    let mut left = Vec::new();
-    let mut wrong = None;
-    for model in reading.models.clone() {
-        match model.expect_batches(&store).await {
-            Ok(()) => left.push(model),
-            Err(failure) if failure.answer().is_some() => {
-                reading.failed(failure)?;
-                left.clone_from(&reading.models);
-                break;
-            }
-            Err(failure) => wrong = wrong.or(Some(failure)),
-        }
-    }
-    reading.keep(left, wrong)?;
-    let verified = verify(&store).await?;
-    let met = if reading.met { Met::Reading } else { Met::Nowhere };
-    if reading.met && verified {
+    reading.batches(course.last()).await?;
+    let (met, sound) = (reading.met, verify(&store).await?);
+    if met && sound {
         return Err(Failure::new("X3", "a read meets damage that verify does not find".to_owned()));
     }
-    Ok(met)
+    Ok(if met { Met::Reading } else { Met::Nowhere })
 }
 
 /// Whether it finds nothing.
@@ -216,13 +190,15 @@ async fn verify(store: &Store) -> Outcome<bool> {
 }
 
 struct Reading<'a> {
+    store: &'a Store,
+    hides: bool,
     /// What all reads so far agree with.
     models: Vec<&'a Model>,
-    /// Whether one of them met damage.
+    /// Whether one of them met damage, or missed something.
     met: bool,
 }
 
-impl<'a> Reading<'a> {
+impl Reading<'_> {
     fn failed(&mut self, failure: Failure) -> Outcome {
         self.met = true;
         match failure.answer() {
@@ -231,12 +207,58 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn keep(&mut self, left: Vec<&'a Model>, wrong: Option<Failure>) -> Outcome {
-        self.models = left;
-        match (self.models.is_empty(), wrong) {
-            (true, Some(wrong)) => Err(wrong.found("wrong data").under("X1")),
+    /// What came is what one of the models has, or says that something is damaged.
+    fn judge<T: PartialEq + Debug>(
+        &mut self,
+        what: &str,
+        came: Outcome<Vec<T>>,
+        expected: impl Fn(&Model) -> Vec<T>,
+    ) -> Outcome {
+        let came = match came {
+            Ok(came) => came,
+            Err(failure) => return self.failed(failure),
+        };
+        let mut left = self.models.clone();
+        left.retain(|model| came == expected(model));
+        if left.is_empty() && self.hides {
+            left.clone_from(&self.models);
+            left.retain(|model| {
+                let mut expected = expected(model).into_iter();
+                came.iter().all(|item| expected.any(|other| other == *item))
+            });
+            self.met = true;
+        }
+        let likely = std::mem::replace(&mut self.models, left);
+        match (self.models.is_empty(), likely.first()) {
+            (true, Some(likely)) => {
+                let what = format!("wrong data: {what}");
+                Err(Failure::unequal("X1", &what, &expected(likely), &came))
+            }
             _ => Ok(()),
         }
+    }
+
+    async fn batches(&mut self, all: &Model) -> Outcome {
+        // What is absent is left out, so that all is judged alike.
+        let (keys, store) = (all.touched(), self.store);
+        let read = store.get_records(&keys).await.map_err(Failure::from);
+        let came = read.map(|read| read.value.into_iter().flatten().collect());
+        let of = |model: &Model| model.records.values().cloned().collect::<Vec<_>>();
+        self.judge("what a batch of records finds", came, of)?;
+
+        let digests: Vec<_> = all.log.iter().map(|entry| entry.changeset.digest()).collect();
+        let read = store.find_changesets(&digests).await.map_err(Failure::from);
+        let came = read.map(|read| read.value.into_iter().flatten().collect());
+        let of = |model: &Model| model.log.iter().map(|entry| entry.position).collect::<Vec<_>>();
+        self.judge("where changesets are found", came, of)?;
+
+        let keys: Vec<_> = Course::get().models.iter().flat_map(|it| it.metadata.keys()).collect();
+        let keys: BTreeSet<_> = keys.into_iter().cloned().collect();
+        let keys: Vec<_> = keys.into_iter().collect();
+        let read = store.get_metadata(&keys).await.map_err(Failure::from);
+        let came = read.map(|read| read.value.into_iter().flatten().collect());
+        let of = |model: &Model| model.metadata.values().cloned().collect::<Vec<_>>();
+        self.judge("what a batch of metadata finds", came, of)
     }
 }
 
@@ -367,8 +389,13 @@ pub(crate) async fn strange_parts_do_no_harm(context: &Context<'_>) -> Outcome {
     let place = &*ruin.place;
     let mut strange: Parts = BTreeMap::new();
     for (part, bytes) in &ruin.sound {
-        strange.insert(format!("{part}~"), bytes.clone());
-        strange.insert(format!("{part}.bak"), b"something else\0".to_vec());
+        let (directory, file) = part.rsplit_once('/').unwrap_or(("", part));
+        let beside = |name: &str| match directory {
+            "" => name.to_owned(),
+            directory => format!("{directory}/{name}"),
+        };
+        strange.insert(beside(&format!("~{file}")), bytes.clone());
+        strange.insert(beside(&format!("old-{file}.bak")), b"something else\0".to_vec());
     }
     for (part, bytes) in &strange {
         place.write(part, Some(bytes));
