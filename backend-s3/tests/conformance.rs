@@ -147,14 +147,16 @@ impl DamagedPlace for MemoryPlace {
     }
 
     fn make_newer(&self) {
-        let identity = String::from_utf8(self.read("bugs/prophet.json")).unwrap();
-        let newer = identity.replace("\"format\":1", "\"format\":2");
-        self.write("bugs/prophet.json", Some(newer.as_bytes()));
+        for part in ["bugs/prophet.json", "bugs/manifest.json"] {
+            let text = String::from_utf8(self.read(part)).unwrap();
+            let newer = text.replace("\"format\":1", "\"format\":2");
+            self.write(part, Some(newer.as_bytes()));
+        }
     }
 
+    /// What a replica in a directory says, which somebody uploaded.
     fn put_foreign(&self) {
-        self.write("bugs/index.html", Some(b"<p>It fails"));
-        self.write("bugs/commits/last", Some(b"of all"));
+        self.write("bugs/prophet.json", Some(b"{\"prophet\":\"replica\",\"format\":1}"));
     }
 }
 

@@ -42,6 +42,12 @@
 //! is checked against the store's declared capabilities, in both directions: a store that can do
 //! more than its suite says fails as much as one that can do less.
 //!
+//! # Failures, lost power and damage
+//!
+//! The checks of the groups `faults`, `power_loss` and `damage` try some of all that can go wrong, spread
+//! over the whole. `PROPHET_CASES` says how many, up to all. A failure names its case, and
+//! `PROPHET_ONLY=step:17:half:once`, with the name of the check, tries that one alone.
+//!
 //! # Running checks from a program
 //!
 //! [`run`] gives a [`Report`] of all of them, and [`checks`] is the list, which
