@@ -66,6 +66,8 @@ impl Harness for MemoryHarness {
 struct MemoryPlace {
     options: S3Options,
     bucket: Bucket,
+    /// One for all handles: a handle has what it was given to itself.
+    store: Arc<dyn ObjectStore>,
     /// When it was last said what fails, how many requests there had been, and what it was.
     failing: Mutex<(u64, Option<Failing>)>,
 }
@@ -73,11 +75,12 @@ struct MemoryPlace {
 impl MemoryPlace {
     fn new(options: S3Options, plan: Plan) -> Self {
         let bucket = Bucket::with(Settings::plain(fresh_seed().unwrap()).plan(plan));
-        Self { options, bucket, failing: Mutex::default() }
+        let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
+        Self { options, bucket, store, failing: Mutex::default() }
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(self.bucket.store())
+        Arc::clone(&self.store)
     }
 
     fn copy(&self) -> Box<dyn FaultyPlace> {
