@@ -68,6 +68,8 @@ mod options;
 mod reads;
 mod seal;
 mod shared;
+#[cfg(feature = "simulated-disk")]
+pub mod simulated;
 mod state;
 mod store;
 mod tail;

@@ -13,9 +13,9 @@ mod support;
 use std::collections::HashSet;
 
 use backend_fs::FsOptions;
+use backend_fs::simulated::{Image, Loss, SimulatedDisk};
 use futures_lite::future::block_on;
 use prophet_store::{ReplicaStore as _, StoreError};
-use support::disk::{Image, Loss, SimulatedDisk};
 use support::{Random, Workload, cases, create, open, options};
 
 /// What is on the disk while the workload is committed, with a reopen in the middle.
@@ -106,7 +106,7 @@ fn images(image: &Image, random: &mut Random, sampled: usize) -> Vec<(String, Im
         ("only what was durable survived".to_owned(), image.after_power_loss(Loss::Least)),
     ];
     for number in 0..sampled {
-        let loss = Loss::Some(Random::new(random.next()));
+        let loss = Loss::Some(random.next());
         images.push((format!("sample {number}"), image.after_power_loss(loss)));
     }
     images

@@ -11,12 +11,12 @@ mod support;
 
 use std::fmt::Debug;
 
+use backend_fs::simulated::{Image, SimulatedDisk};
 use backend_fs::{Disk as _, FsOptions, FsStore};
 use futures_lite::future::block_on;
 use prophet_store::{
     LogScan, MetadataScan, RecordScan, ReplicaStore as _, ResolutionScan, StoreError,
 };
-use support::disk::{Image, SimulatedDisk};
 use support::{Workload, cases, create, open, options};
 
 const COMMITS: usize = 4;

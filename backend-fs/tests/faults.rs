@@ -12,10 +12,10 @@ mod support;
 use std::collections::HashSet;
 use std::io::ErrorKind;
 
+use backend_fs::simulated::{Fault, Image, Kind, Loss, SimulatedDisk};
 use backend_fs::{FsOptions, FsStore};
 use futures_lite::future::block_on;
 use prophet_store::{ReplicaStore as _, StoreError};
-use support::disk::{Fault, Image, Kind, Loss, SimulatedDisk};
 use support::{Random, Workload, cases, create, open, options};
 
 const TRIES: usize = 8;
@@ -51,7 +51,7 @@ impl Run<'_> {
         ];
         let mut met: HashSet<_> = left.iter().map(Image::fingerprint).collect();
         for _ in 0..8 {
-            let some = Loss::Some(Random::new(self.random.next()));
+            let some = Loss::Some(self.random.next());
             let image = image.after_power_loss(some);
             if met.insert(image.fingerprint()) {
                 left.push(image);

@@ -12,11 +12,11 @@ mod support;
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use backend_fs::simulated::SimulatedDisk;
 use backend_fs::{Disk, DiskFile, FileId, FsOptions};
 use futures_lite::future::block_on;
 use prophet_files::manifest::Manifest;
 use prophet_store::{Commit, CommitId, Head, ReplicaStore as _};
-use support::disk::SimulatedDisk;
 use support::{IDENTITY, metadata_key};
 
 type Act = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;

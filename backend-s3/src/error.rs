@@ -45,15 +45,21 @@ impl Failed {
             Meaning::Refused if self.why.starts_with(NO_BUCKET) => {
                 StoreError::not_found(format!("{place} ({})", self.why))
             }
+            Meaning::Refused if self.why.starts_with(BEYOND) => {
+                StoreError::corrupt(place, self.why)
+            }
             _ => StoreError::io(place, action, self),
         }
     }
 }
 
 const NO_BUCKET: &str = "there is no such bucket";
+/// It was cut off, for nothing is asked for that was not there when it was written.
+const BEYOND: &str = "the object ends before what is to be read of it";
 
 /// What people are told for the codes that services answer with.
-const ADVICE: [(&str, &str); 12] = [
+const ADVICE: [(&str, &str); 13] = [
+    ("InvalidRange", BEYOND),
     ("NoSuchBucket", NO_BUCKET),
     ("ContainerNotFound", NO_BUCKET),
     ("The specified bucket does not exist", NO_BUCKET),
@@ -105,6 +111,7 @@ pub(crate) fn failed(error: &Error) -> Failed {
     let meaning = match error {
         Error::NotFound { .. } if lost => Meaning::Refused,
         Error::NotFound { .. } => Meaning::Missing,
+        _ if advice == Some(BEYOND) => Meaning::Refused,
         Error::AlreadyExists { .. } | Error::Precondition { .. } => Meaning::Condition,
         Error::PermissionDenied { .. }
         | Error::Unauthenticated { .. }
@@ -186,6 +193,14 @@ mod tests {
         let error = failed(&gone("<Code>NoSuchBucket</Code>")).at("s3://bugs", "reading");
         assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
         assert!(error.to_string().contains("no such bucket"), "{error}");
+    }
+
+    #[test]
+    fn an_object_that_was_cut_off_is_damaged() {
+        let error = failed(&generic("status code: 416: <Code>InvalidRange</Code>"));
+        assert_eq!(error.meaning, Meaning::Refused);
+        let error = error.at("s3://bugs", "reading");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::error::sql;
 use crate::head;
 use crate::rows::{Batch, EntryRow, RecordRow};
 
-const FIND: &str = "SELECT position FROM log WHERE substr(digest, 1, 8) = ?1 AND digest = ?2";
+const FIND: &str = "SELECT l.position, l.checksum, l.sequence, o.uuid FROM log l \
+     LEFT JOIN origin o ON o.id = l.origin WHERE substr(l.digest, 1, 8) = ?1 AND l.digest = ?2";
 const COMMIT_ID: &str = "SELECT id FROM commits WHERE version = ?1";
 /// The lowest position is what makes the answer the same for ever where the origin was forked.
 const PREVIOUS: &str = "SELECT digest FROM log WHERE origin = ?1 AND sequence = ?2 \
@@ -22,8 +23,8 @@ const PREVIOUS: &str = "SELECT digest FROM log WHERE origin = ?1 AND sequence = 
 const FROM_SEQUENCE: &str = "SELECT sequence, digest FROM log WHERE origin = ?1 AND sequence >= ?2 \
      ORDER BY sequence, position LIMIT 2";
 const INSERT_ENTRY: &str = "INSERT INTO log (position, digest, origin, sequence, previous, \
-     database, parents, creator, millis, counter, kind, effects, payload) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+     database, parents, creator, millis, counter, kind, effects, checksum, payload) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 const UPSERT_RECORD: &str = "INSERT INTO record (type, uuid, changed, existence, properties, \
      state) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (type, uuid) DO UPDATE SET \
      changed = excluded.changed, existence = excluded.existence, \
@@ -39,8 +40,26 @@ const DELETE_METADATA: &str = "DELETE FROM metadata WHERE key = ?1";
 pub(crate) fn find(conn: &Connection, digest: &Digest) -> rusqlite::Result<Option<Position>> {
     let (prefix, _) = digest.as_bytes().split_at(8);
     let mut statement = conn.prepare_cached(FIND)?;
-    let position = statement.query_row((prefix, digest.as_bytes()), |row| row.get::<_, i64>(0));
-    Ok(position.optional()?.map(|position| Position::new(position.cast_unsigned())))
+    let found = statement.query_row((prefix, digest.as_bytes()), |row| {
+        let (position, found): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (sequence, origin): (i64, [u8; 16]) = (row.get(2)?, row.get(3)?);
+        match found == checksum(origin, sequence.cast_unsigned(), digest, position) {
+            true => Ok(Position::new(position.cast_unsigned())),
+            false => Err(rusqlite::Error::IntegralValueOutOfRange(1, found)),
+        }
+    });
+    found.optional()
+}
+
+/// Certifies what is read of an entry without reading all of it.
+pub(crate) fn checksum(origin: [u8; 16], sequence: u64, digest: &Digest, position: i64) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&origin);
+    hasher.update(&sequence.to_le_bytes());
+    hasher.update(digest.as_bytes());
+    hasher.update(&position.to_le_bytes());
+    // Signed, it takes four bytes and never more.
+    hasher.finalize().cast_signed().into()
 }
 
 /// What to do with a commit, before anything is written.
@@ -149,6 +168,12 @@ fn insert_entry(
         header.time.counter(),
         entry.kind,
         entry.effects.as_deref(),
+        checksum(
+            *header.origin.as_bytes(),
+            header.sequence.get(),
+            &entry.changeset.digest(),
+            position,
+        ),
         entry.changeset.payload_bytes(),
     ))?;
     for record in &entry.records {

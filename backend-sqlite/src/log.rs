@@ -36,7 +36,7 @@ const HISTORY_POSITION: usize = 14;
 macro_rules! authored {
     ($range:literal) => {
         concat!(
-            "SELECT l.sequence, l.digest, l.position FROM log l WHERE l.origin = ",
+            "SELECT l.sequence, l.digest, l.position, l.checksum FROM log l WHERE l.origin = ",
             "(SELECT o.id FROM origin o WHERE o.uuid = ?1) AND ",
             $range
         )
@@ -91,6 +91,10 @@ impl Source<'_> {
             while let Some(row) = rows.next().map_err(&failed)? {
                 if page.is_full() {
                     return Ok(page.unfinished());
+                }
+                if scan.direction == Direction::Forward && expected > last {
+                    let what = format_args!("log entry {expected}");
+                    return Err(damaged(place, what, "the head does not know it"));
                 }
                 let position = Position::new(expected);
                 push(&mut page, entries.read(position, row)?);
@@ -159,8 +163,8 @@ impl Source<'_> {
                 let Range { low, high, digest } = range;
                 let columns = (origin, low, high, digest);
                 let full = match scan.direction {
-                    Direction::Forward => self.authored(ORIGIN_FORWARD, columns, &mut page),
-                    Direction::Backward => self.authored(ORIGIN_BACKWARD, columns, &mut page),
+                    Direction::Forward => self.authored(ORIGIN_FORWARD, scan, columns, &mut page),
+                    Direction::Backward => self.authored(ORIGIN_BACKWARD, scan, columns, &mut page),
                 }?;
                 if full {
                     return Ok(page.unfinished());
@@ -174,6 +178,7 @@ impl Source<'_> {
     fn authored(
         &self,
         statement: &str,
+        scan: &OriginScan,
         columns: impl Params,
         page: &mut PageBuilder<Authorship, OriginCursor>,
     ) -> Result<bool, StoreError> {
@@ -187,6 +192,12 @@ impl Source<'_> {
             let sequence: i64 = row.get(0).map_err(&failed)?;
             let digest = Digest::from_bytes(row.get(1).map_err(&failed)?);
             let position: i64 = row.get(2).map_err(&failed)?;
+            let found: i64 = row.get(3).map_err(&failed)?;
+            let origin = *scan.origin.as_bytes();
+            if found != apply::checksum(origin, sequence.cast_unsigned(), &digest, position) {
+                let what = format_args!("log entry {position}");
+                return Err(damaged(self.place, what, "its checksum is wrong"));
+            }
             let Some(sequence) = Sequence::new(sequence.cast_unsigned()) else {
                 let what = format_args!("log entry {position}");
                 return Err(damaged(self.place, what, "it has sequence number 0"));

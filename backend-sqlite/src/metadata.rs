@@ -61,5 +61,27 @@ pub(crate) fn scan(
 
 /// The value in `bytes`, which were stored under `key`.
 pub(crate) fn decode(place: &str, key: &MetadataKey, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
-    codec::decode_metadata(bytes).map_err(decoding(place, format_args!("metadata key {key}")))
+    let at = format_args!("metadata key {key}").to_string();
+    let sealed = bytes
+        .split_last_chunk()
+        .filter(|(sealed, found)| checksum(key, sealed) == u32::from_le_bytes(**found));
+    let Some((sealed, _)) = sealed else {
+        return Err(damaged(place, at, "its checksum is wrong"));
+    };
+    codec::decode_metadata(sealed).map_err(decoding(place, at))
+}
+
+/// A value as it is stored: the envelope does not say whose it is, so a checksum does.
+pub(crate) fn encode(key: &MetadataKey, value: &[u8]) -> Vec<u8> {
+    let mut bytes = codec::encode_metadata(value);
+    let checksum = checksum(key, &bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+fn checksum(key: &MetadataKey, sealed: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key.as_str().as_bytes());
+    hasher.update(sealed);
+    hasher.finalize()
 }

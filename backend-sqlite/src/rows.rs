@@ -7,6 +7,8 @@ use prophet_store::{
     RecordState, StoreError, codec,
 };
 
+use crate::metadata;
+
 /// Longer JSON is left out: it serves search and people, and both can do without.
 const PROPERTIES_BYTES: usize = 1 << 20;
 
@@ -78,10 +80,9 @@ impl Batch {
             changeset: resolution.changeset,
             vote: codec::encode_resolution(resolution),
         });
-        let metadata = commit
-            .metadata()
-            .iter()
-            .map(|(key, value)| (key.clone(), value.as_deref().map(codec::encode_metadata)));
+        let metadata = commit.metadata().iter().map(|(key, value)| {
+            (key.clone(), value.as_ref().map(|value| metadata::encode(key, value)))
+        });
         Ok(Self {
             id: commit.id(),
             base: commit.base(),

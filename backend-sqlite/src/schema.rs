@@ -55,7 +55,7 @@ pub(crate) const OBJECTS: &[(&str, &str)] = &[
          origin INTEGER NOT NULL REFERENCES origin, sequence INTEGER NOT NULL, previous BLOB, \
          database BLOB, parents BLOB, creator INTEGER NOT NULL REFERENCES creator, \
          millis INTEGER NOT NULL, counter INTEGER NOT NULL, kind INTEGER NOT NULL, effects BLOB, \
-         payload BLOB NOT NULL) STRICT",
+         checksum INTEGER NOT NULL, payload BLOB NOT NULL) STRICT",
     ),
     ("log_digest", "CREATE INDEX log_digest ON log (substr(digest, 1, 8))"),
     ("log_origin", "CREATE INDEX log_origin ON log (origin, sequence)"),

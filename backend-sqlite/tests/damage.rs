@@ -15,8 +15,9 @@ use backend_sqlite::SqliteStore;
 use common::{Author, apply, commit, head, identity, key, metadata, place, record};
 use futures_lite::future::block_on;
 use prophet_store::{
-    Commit, Digest, Head, HistoryScan, LogScan, MetadataKey, PageLimit, PropertyName, RegisterName,
-    ReplicaId, ReplicaStore, Resolution, Sequence, StoreError, Value, Vote, limits,
+    Commit, Digest, Head, HistoryScan, LogScan, MetadataKey, MetadataScan, OriginScan, PageLimit,
+    PropertyName, RegisterName, ReplicaId, ReplicaStore, Resolution, Sequence, StoreError, Value,
+    Vote, limits,
 };
 use rusqlite::Connection;
 
@@ -204,6 +205,53 @@ fn a_flipped_byte_anywhere_gives_the_same_log_or_an_error() {
         }
         block_on(store.verify()).unwrap();
     }
+}
+
+/// What is not read whole is certified all the same.
+#[test]
+fn entries_that_are_only_named_and_keys_of_metadata_are_certified() {
+    let origin = ReplicaId::from_bytes([1; 16]);
+    let (after, direction, limit) = (None, Default::default(), PageLimit::default());
+    let scan = OriginScan { origin, after, direction, limit };
+    for damage in [
+        "UPDATE log SET digest = zeroblob(32) WHERE position = 3",
+        "UPDATE log SET sequence = 9 WHERE position = 3",
+        "UPDATE log SET checksum = checksum + 1 WHERE position = 3",
+        "UPDATE log SET origin = 1",
+        "UPDATE log SET position = 9 WHERE position = 3",
+    ] {
+        let (_directory, path) = replica();
+        let store = SqliteStore::open(&path).unwrap();
+        let sound = block_on(store.scan_origin(&scan)).unwrap();
+        assert_eq!(sound.items.len(), 2);
+        tamper(&path, damage);
+        let error = block_on(store.scan_origin(&scan)).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{damage}: {error}");
+        let last = sound.items.last().unwrap().digest;
+        match block_on(store.find_changesets(&[last])) {
+            Ok(found) => {
+                assert!([None, Some(sound.items[1].position)].contains(&found.value[0]), "{damage}")
+            }
+            Err(error) => assert!(matches!(error, StoreError::Corrupt { .. }), "{damage}"),
+        }
+    }
+    let (_directory, path) = replica();
+    let store = SqliteStore::open(&path).unwrap();
+    tamper(&path, "UPDATE metadata SET key = 'kez'");
+    let error = block_on(store.scan_metadata(&MetadataScan::default())).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    let kez = MetadataKey::new("kez").unwrap();
+    let error = block_on(store.get_metadata(&[kez])).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
+/// A head that was lost does not make a log longer than it says.
+#[test]
+fn entries_beyond_the_head_are_damage() {
+    let (_directory, path) = replica();
+    let store = SqliteStore::open(&path).unwrap();
+    tamper(&path, "DELETE FROM commits WHERE version = 1");
+    assert!(matches!(log(&store), Err(StoreError::Corrupt { .. })));
 }
 
 #[test]

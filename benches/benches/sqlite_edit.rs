@@ -110,7 +110,7 @@ fn same_rows(prophet: &Path, path: &Path) -> Floor {
         execute("BEGIN IMMEDIATE", &[]);
         execute(
             "INSERT INTO log (position, digest, origin, sequence, creator, millis, counter, kind, \
-             payload) VALUES (?1, ?2, 1, ?3, 1, ?4, 0, 0, ?5)",
+             checksum, payload) VALUES (?1, ?2, 1, ?3, 1, ?4, 0, 0, 1000000000, ?5)",
             &[&position, &digest, &sequence, &1_790_000_000_000i64, &payload],
         );
         execute("INSERT INTO history VALUES (?1, ?2)", &[&record, &position]);

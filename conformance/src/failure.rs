@@ -14,6 +14,8 @@ pub struct Failure {
     rule: Option<&'static str>,
     message: String,
     more: String,
+    /// What a call was answered that no rule allows to fail.
+    answer: Option<StoreError>,
     location: &'static Location<'static>,
 }
 
@@ -46,7 +48,8 @@ fn shown(value: &dyn fmt::Debug) -> String {
 impl Failure {
     #[track_caller]
     pub(crate) fn new(rule: &'static str, message: String) -> Self {
-        Self { rule: Some(rule), message, more: String::new(), location: Location::caller() }
+        let location = Location::caller();
+        Self { rule: Some(rule), message, more: String::new(), answer: None, location }
     }
 
     #[track_caller]
@@ -63,8 +66,8 @@ impl Failure {
     /// Something around the store failed: a process, a thread.
     #[track_caller]
     pub(crate) fn around(message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { rule: None, message, more: String::new(), location: Location::caller() }
+        let (message, location) = (message.into(), Location::caller());
+        Self { rule: None, message, more: String::new(), answer: None, location }
     }
 
     /// A check did not come to an end, or the store panicked in it.
@@ -92,6 +95,23 @@ impl Failure {
         self
     }
 
+    /// What the store answered, where the failure is nothing but that a call failed.
+    pub(crate) const fn answer(&self) -> Option<&StoreError> {
+        self.answer.as_ref()
+    }
+
+    /// The same with a rule, where it had none.
+    pub(crate) fn breaks(mut self, rule: &'static str) -> Self {
+        self.rule = self.rule.or(Some(rule));
+        self
+    }
+
+    /// The same, found there.
+    pub(crate) fn found(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// The number of the rule in `docs/contract.md`; `None` where a call failed that no rule
     /// allows to fail.
     pub const fn rule(&self) -> Option<&'static str> {
@@ -114,7 +134,9 @@ impl std::error::Error for Failure {}
 impl From<StoreError> for Failure {
     #[track_caller]
     fn from(error: StoreError) -> Self {
-        Self::around(format!("a call failed that has no reason to: {error}\n      came: {error:?}"))
+        let message =
+            format!("a call failed that has no reason to: {error}\n      came: {error:?}");
+        Self { answer: Some(error), ..Self::around(message) }
     }
 }
 

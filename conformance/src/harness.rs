@@ -98,7 +98,7 @@ pub trait FaultyPlace: Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "every harness has to do all of it")]
 pub struct Fault {
-    /// So many steps go well before it.
+    /// So many steps go well before it, from when it was said.
     pub after: u64,
     /// How the step fails.
     pub way: FaultWay,
@@ -112,7 +112,8 @@ pub struct Fault {
 pub enum FaultWay {
     /// Nothing is done, and an error comes.
     Undone,
-    /// A part of it is done, where it has parts, and an error comes.
+    /// A part of it is done, where it has parts, and an error comes. A sync that fails so gives up
+    /// what was written: no later one has it.
     Half,
     /// It is done, and an error comes all the same.
     Done,
@@ -147,6 +148,12 @@ pub trait DamagedPlace: Place {
 
     /// Puts something there that is stored alike and is not a replica, in a fresh place.
     fn put_foreign(&self);
+
+    /// Whether damage may hide from a read what is stored, so that only verifying tells: a concession
+    /// to engines that keep no checksums of their own. What a read does find is right all the same.
+    fn hides(&self) -> bool {
+        false
+    }
 }
 
 /// What not every store or harness can do, in the order in which powers build on one another.

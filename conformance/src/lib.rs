@@ -65,6 +65,12 @@
 //! `PROPHET_SAVED`, and try it first from then on. `PROPHET_CASES` says how many cases there are, 48
 //! unless given, and fewer in proportion where each takes long.
 //!
+//! # Failures, lost power and damage
+//!
+//! The checks of the groups `faults`, `power_loss` and `damage` try some of all that can go wrong, spread
+//! over the whole. `PROPHET_CASES` says how many, up to all. A failure names its case, and
+//! `PROPHET_ONLY=step:17:half:once`, with the name of the check, tries that one alone.
+//!
 //! # Running checks from a program
 //!
 //! [`run`] gives a [`Report`] of all of them, and [`checks`] is the list, which
@@ -80,6 +86,7 @@
 mod cases;
 mod checks;
 mod child;
+mod disaster;
 mod failure;
 mod fixtures;
 mod harness;
@@ -87,6 +94,7 @@ mod invariants;
 mod list;
 mod memory;
 mod oracle;
+mod ordeal;
 mod report;
 mod scan;
 mod suite;

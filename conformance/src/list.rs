@@ -187,10 +187,10 @@ macro_rules! for_each_check {
                 hints_do_not_disturb_paging: R4 R6,
             }
             model {
-                any_sequence_of_operations: C1 C2 C3 C4 R1 R4 V1,
-                any_sequence_with_faults: C1 C5 C6 D2 D4 (needs faults),
-                any_sequence_with_crashes: C1 C6 D1 D2 D3 (needs faults),
-                any_sequence_with_kills: C1 D1 D2 D3 (needs address),
+                any_sequence_of_operations: C1 C2 C3 C4 R1 R2 R4 V1,
+                any_sequence_with_faults: C1 C5 C6 D2 D4 R2 V1 (needs faults),
+                any_sequence_with_crashes: C1 C6 D1 D2 D3 R2 V1 (needs faults),
+                any_sequence_with_kills: C1 D1 D2 D3 R2 V1 (needs address),
             }
             crash {
                 a_killed_process_loses_nothing_acknowledged: D1 D3 (needs address),
@@ -204,6 +204,29 @@ macro_rules! for_each_check {
             }
             memory {
                 streaming_takes_bounded_memory: R4 (needs address peak_memory),
+            }
+            faults {
+                any_step_may_fail_once: C5 C6 D3 D4 (needs faults),
+                any_step_may_fail_for_good: C5 C6 D3 D4 (needs faults),
+                a_crash_at_any_step_loses_nothing_acknowledged: C1 D1 D2 D3 V1 (needs faults),
+                opening_may_fail_at_any_step: D2 (needs faults),
+                recovery_may_crash_at_any_step: D2 D3 (needs faults),
+                reads_fail_and_are_right_the_next_time: D4 V1 (needs faults),
+            }
+            power_loss {
+                power_may_go_at_any_step: D1 D3 (needs faults power_loss),
+                power_may_go_in_recovery: D2 D3 (needs faults power_loss),
+                a_failed_sync_is_no_sync: D1 D3 D4 (needs faults power_loss),
+            }
+            damage {
+                any_byte_may_flip: X1 (needs damage),
+                any_part_may_be_cut_off: X1 (needs damage),
+                any_part_may_go: X1 (needs damage),
+                parts_may_change_places: X1 (needs damage),
+                what_reads_meet_verify_finds: X3 (needs damage),
+                a_newer_format_is_refused_and_left_alone: X2 (needs damage),
+                what_is_no_replica_is_refused_and_left_alone: X2 (needs damage),
+                strange_parts_do_no_harm: X2 (needs damage),
             }
         }
     };

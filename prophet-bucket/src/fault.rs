@@ -129,6 +129,7 @@ pub enum Fault {
 enum When {
     Always,
     Nth(u64),
+    From(u64),
     Chance(f64),
 }
 
@@ -179,6 +180,13 @@ impl Rule {
         self
     }
 
+    /// Strikes the `n`-th of these requests and all after it, counted from 1.
+    #[must_use]
+    pub fn from_nth(mut self, n: u64) -> Self {
+        self.when = When::From(n);
+        self
+    }
+
     /// Strikes each of these requests with this probability.
     #[must_use]
     pub fn chance(mut self, probability: f64) -> Self {
@@ -202,6 +210,7 @@ impl Rule {
         let strikes = match self.when {
             When::Always => true,
             When::Nth(n) => self.seen == n,
+            When::From(n) => self.seen >= n,
             When::Chance(probability) => rng.chance(probability),
         };
         let strikes = strikes && self.left != Some(0);

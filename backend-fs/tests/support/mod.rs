@@ -3,7 +3,6 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
-pub(crate) mod disk;
 pub(crate) mod recorder;
 
 use std::collections::BTreeSet;
@@ -14,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use backend_fs::simulated::SimulatedDisk;
 use backend_fs::{Disk, FsOptions, FsStore};
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
@@ -315,13 +315,10 @@ pub(crate) fn options(segment_bytes: u64) -> FsOptions {
     FsOptions::new().segment_bytes(segment_bytes).views(false)
 }
 
-pub(crate) fn create(
-    options: &FsOptions,
-    disk: &disk::SimulatedDisk,
-) -> Result<FsStore, StoreError> {
+pub(crate) fn create(options: &FsOptions, disk: &SimulatedDisk) -> Result<FsStore, StoreError> {
     options.create_on(Arc::new(disk.clone()) as Arc<dyn Disk>, "a disk".to_owned(), IDENTITY)
 }
 
-pub(crate) fn open(options: &FsOptions, disk: &disk::SimulatedDisk) -> Result<FsStore, StoreError> {
+pub(crate) fn open(options: &FsOptions, disk: &SimulatedDisk) -> Result<FsStore, StoreError> {
     options.open_on(Arc::new(disk.clone()) as Arc<dyn Disk>, "a disk".to_owned())
 }

@@ -14,6 +14,7 @@
 mod cancellation;
 mod commit;
 mod content;
+mod disk;
 mod durability;
 mod fault;
 mod files;
@@ -51,6 +52,7 @@ fn subjects() -> &'static [Subject] {
         let mut subjects: Vec<_> = faults().iter().map(Subject::of_fault).collect();
         subjects.extend(steps::subjects());
         subjects.extend(files::subjects());
+        subjects.extend(disk::subjects());
         subjects
     })
 }

@@ -2,6 +2,7 @@
 
 use conformance::{Harness, Power};
 
+use crate::disk::{Broken, BrokenHarness, POWERS};
 use crate::fault::{Fault, Inner};
 use crate::files::{FileBug, FileHarness};
 use crate::steps::{DiskBug, DiskHarness};
@@ -26,6 +27,7 @@ enum Make {
     Wrapped(&'static Fault),
     Steps(DiskBug),
     Files(FileBug),
+    Disk(Broken),
 }
 
 impl Subject {
@@ -56,7 +58,7 @@ impl Subject {
         ];
         let name = format!("steps: {bug:?}");
         let without = without.to_vec();
-        Self { name, killers, tries: 1, without, sound: "steps", make: Make::Steps(bug) }
+        Self { name, killers, tries: 3, without, sound: "steps", make: Make::Steps(bug) }
     }
 
     /// Over files that other processes reach.
@@ -66,11 +68,19 @@ impl Subject {
         Self { name, killers, tries: 3, without, sound: "files", make: Make::Files(bug) }
     }
 
+    /// Over a disk in memory that loses what was not synced, and that can be damaged.
+    pub(crate) fn of_disk(broken: Broken, killers: &'static [&'static str]) -> Self {
+        let without = Power::ALL.iter().filter(|power| !POWERS.contains(power)).copied().collect();
+        let name = format!("disk: {broken:?}");
+        Self { name, killers, tries: 1, without, sound: "disk", make: Make::Disk(broken) }
+    }
+
     pub(crate) fn broken(&self) -> Box<dyn Harness> {
         match self.make {
             Make::Wrapped(fault) => Box::new(fault.harness()),
             Make::Steps(bug) => Box::new(DiskHarness(bug)),
             Make::Files(bug) => Box::new(FileHarness(bug)),
+            Make::Disk(broken) => Box::new(BrokenHarness(broken)),
         }
     }
 
@@ -83,6 +93,7 @@ impl Subject {
             }
             Make::Steps(_) => Box::new(DiskHarness(DiskBug::None)),
             Make::Files(_) => Box::new(FileHarness(FileBug::None)),
+            Make::Disk(_) => Box::new(BrokenHarness(Broken::Nothing)),
         }
     }
 }
