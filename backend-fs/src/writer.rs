@@ -38,13 +38,14 @@ pub(crate) fn start(
 ) -> Result<Writer<Commit>, StoreError> {
     let place = shared.place.name.to_string();
     let untold = untold.then(now);
-    let mut worker = Worker { shared, lock, segment_bytes, views, untold };
+    let mut worker = Worker { shared, lock: Some(lock), segment_bytes, views, untold };
     Writer::start("prophet-fs", place, move |queue| worker.run(queue))
 }
 
 struct Worker {
     shared: Arc<Shared>,
-    lock: Arc<dyn DiskFile>,
+    /// None once it could not be given back, so that it was closed instead.
+    lock: Option<Arc<dyn DiskFile>>,
     segment_bytes: u64,
     views: bool,
     /// Since when readers who can only fetch files do not know everything.
@@ -99,15 +100,20 @@ impl Worker {
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let lock = Arc::clone(&self.lock);
+        let Some(lock) = self.lock.clone() else {
+            return Err(StoreError::closed(&*self.shared.place.name));
+        };
         lock.lock().map_err(self.shared.place.io("taking the lock"))?;
         let acted = match lock.is_named() {
             Ok(true) => act(self),
             Ok(false) => Err(self.shared.place.replaced(LOCK)),
             Err(error) => Err(self.shared.place.io("looking at the lock")(error)),
         };
-        // Failing that, it is given back when the handle is closed.
-        let _ = lock.unlock();
+        if lock.unlock().or_else(|_| lock.unlock()).is_err() {
+            // Others would wait for as long as this handle is open: its end gives it back as well.
+            self.shared.stop();
+            self.lock = None;
+        }
         acted
     }
 

@@ -394,7 +394,7 @@ pub(crate) async fn strange_parts_do_no_harm(context: &Context<'_>) -> Outcome {
             "" => name.to_owned(),
             directory => format!("{directory}/{name}"),
         };
-        strange.insert(beside(&format!("~{file}")), bytes.clone());
+        strange.insert(beside(&format!("{file}~")), bytes.clone());
         strange.insert(beside(&format!("old-{file}.bak")), b"something else\0".to_vec());
     }
     for (part, bytes) in &strange {
