@@ -15,7 +15,7 @@ pub struct Failure {
     message: String,
     more: String,
     /// What a call was answered that no rule allows to fail.
-    answer: Option<StoreError>,
+    answer: Option<Box<StoreError>>,
     location: &'static Location<'static>,
 }
 
@@ -96,8 +96,8 @@ impl Failure {
     }
 
     /// What the store answered, where the failure is nothing but that a call failed.
-    pub(crate) const fn answer(&self) -> Option<&StoreError> {
-        self.answer.as_ref()
+    pub(crate) fn answer(&self) -> Option<&StoreError> {
+        self.answer.as_deref()
     }
 
     /// The same with a rule, where it had none.
@@ -136,7 +136,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let message =
             format!("a call failed that has no reason to: {error}\n      came: {error:?}");
-        Self { answer: Some(error), ..Self::around(message) }
+        Self { answer: Some(Box::new(error)), ..Self::around(message) }
     }
 }
 

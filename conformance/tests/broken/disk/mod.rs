@@ -3,8 +3,8 @@
 //!
 //! Each breaks one thing of a store that is honest, on a disk that is as small as can be.
 
-mod disk;
 mod frame;
+mod medium;
 mod store;
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use conformance::{DamagedPlace, Fault, FaultyPlace, Harness, Place, Power, Store, Unsynced};
 use prophet_store::{Identity, StoreError};
 
-use self::disk::Disk;
+use self::medium::Disk;
 pub(crate) use self::store::Broken;
 use self::store::{DiskStore, VERSION_AT};
 use crate::subject::Subject;

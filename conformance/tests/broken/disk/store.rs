@@ -11,8 +11,8 @@ use prophet_store::{
     ResolutionCursor, ResolutionScan, StoreError, Verification,
 };
 
-use super::disk::{Disk, Failed};
 use super::frame::{self, Framed, HEAD, Parts};
+use super::medium::{Disk, Failed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
