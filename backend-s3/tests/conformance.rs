@@ -51,9 +51,9 @@ impl Harness for MemoryHarness {
         panic!("memory has no address, and so not {address}")
     }
 
-    /// Requests that fail are sent again once, so that faults come through.
+    /// Requests that fail are not sent again, so that faults come through.
     fn faulty_place(&self) -> Option<Box<dyn FaultyPlace>> {
-        let options = common::on_one_thread(7).retries(1).checkpoint_every(self.commits);
+        let options = common::on_one_thread(7).retries(0).checkpoint_every(self.commits);
         Some(Box::new(MemoryPlace::new(options, Plan::new())))
     }
 

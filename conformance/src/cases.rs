@@ -75,10 +75,17 @@ fn number_in<T: std::str::FromStr>(variable: &str) -> Option<T> {
     number
 }
 
+/// What `PROPHET_CASES` says.
+pub(crate) fn number_of_cases() -> Option<u64> {
+    let cases = number_in(CASES);
+    assert!(cases != Some(0), "{CASES} is 0, so that nothing would be checked");
+    cases
+}
+
 impl<'a> Cases<'a> {
     /// So many, unless `PROPHET_CASES` says more or less.
     pub(crate) fn new(count: u32, saved: Option<&'a Site>) -> Self {
-        let scaled = number_in::<u64>(CASES).map(|quick| {
+        let scaled = number_of_cases().map(|quick| {
             let scaled = (quick * u64::from(count)).div_ceil(QUICK.into());
             u32::try_from(scaled).unwrap_or(u32::MAX)
         });

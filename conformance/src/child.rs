@@ -74,8 +74,12 @@ impl Child {
         let around = |what: &str, error: &dyn std::fmt::Display| {
             Failure::around(format!("{what} another process: {error}"))
         };
-        let (Some(address), Some(arguments)) = (place.address(), context.child()) else {
+        let Some(address) = place.address() else {
             return Err(Failure::around("the harness declares an address but gives none"));
+        };
+        let Some(arguments) = context.child() else {
+            let why = "there is no other process: this check runs by `suite!` or `run`";
+            return Err(Failure::around(why));
         };
         let program = std::env::current_exe().map_err(|error| around("finding", &error))?;
         let mut process = Command::new(program)

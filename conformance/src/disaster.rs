@@ -1,6 +1,7 @@
 //! What the checks of faults, of lost power and of damage share: the commits that are made, which
 //! of all that can go wrong is tried, and how one of them is tried again.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use prophet_store::{Commit, Value};
 
+use crate::cases::number_of_cases;
 use crate::failure::{Failure, Outcome};
 use crate::fixtures::{Model, World, key, origin};
 use crate::harness::Store;
@@ -111,9 +113,20 @@ fn commits() -> Vec<Commit> {
 }
 
 /// How many of all that can go wrong are tried: `PROPHET_CASES`, or so many.
-fn cases(otherwise: usize) -> usize {
-    let cases = std::env::var("PROPHET_CASES").ok().and_then(|cases| cases.parse().ok());
-    cases.unwrap_or(otherwise)
+pub(crate) fn cases(otherwise: usize) -> usize {
+    number_of_cases().map_or(otherwise, |cases| usize::try_from(cases).unwrap_or(usize::MAX))
+}
+
+thread_local! {
+    /// How many cases this thread was to try, of how many; since it was asked last.
+    static TRIED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Whether `PROPHET_ONLY` named a case that is none of those there were on this thread since this was
+/// asked last: then nothing was tried at all.
+pub(crate) fn only_none() -> Option<String> {
+    let (tried, of) = TRIED.take();
+    std::env::var("PROPHET_ONLY").ok().filter(|_| tried == 0 && of > 0)
 }
 
 /// So many of `total` cases, spread over all of them, or all if `PROPHET_CASES` is as many; with
@@ -132,7 +145,10 @@ pub(crate) fn chosen(
     };
     indices.sort_unstable();
     let named = indices.into_iter().map(|index| (index, name(index)));
-    named.filter(|(_, name)| only.as_ref().is_none_or(|only| only == name)).collect()
+    let chosen: Vec<_> =
+        named.filter(|(_, name)| only.as_ref().is_none_or(|only| only == name)).collect();
+    TRIED.set((TRIED.get().0 + chosen.len(), TRIED.get().1 + total));
+    chosen
 }
 
 /// A stride with which any number of steps is spread evenly, and that meets every place.
@@ -155,7 +171,8 @@ pub(crate) trait Again<T> {
 
 impl<T> Again<T> for Outcome<T> {
     fn again(self, name: &dyn Display) -> Self {
-        self.map_err(|failure| failure.found(format_args!("PROPHET_ONLY={name}")))
+        let replay = || format!("\n    replay: PROPHET_ONLY={name}, and this test alone");
+        self.map_err(|failure| failure.with(replay()))
     }
 }
 

@@ -267,17 +267,17 @@ macro_rules! suite {
             use super::*;
 
             #[allow(dead_code, reason = "only tests use it")]
-            fn harness() -> impl $crate::Harness {
+            fn __harness() -> impl $crate::Harness {
                 $harness
             }
 
             #[allow(dead_code, reason = "only tests use it")]
-            const WITHOUT: &[$crate::Power] = &[$($crate::__private::powers::$without),*];
+            const __WITHOUT: &[$crate::Power] = &[$($crate::__private::powers::$without),*];
 
             #[test]
             #[ignore = "the process that other checks start"]
             fn child() {
-                $crate::__private::child(&harness());
+                $crate::__private::child(&__harness());
             }
 
             $crate::for_each_check!([$crate::__tests], [$($without)*]);
@@ -366,8 +366,8 @@ macro_rules! __test {
         $(#[$ignore])?
         fn $name() {
             $crate::__private::test(
-                &super::harness(),
-                super::WITHOUT,
+                &super::__harness(),
+                super::__WITHOUT,
                 (module_path!(), $crate::__site!(stringify!($name))),
                 stringify!($group),
                 stringify!($name),

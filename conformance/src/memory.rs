@@ -6,7 +6,7 @@ use prophet_store::{Identity, MemoryStore, MemoryVolume, StoreError};
 
 use crate::harness::{Harness, Place, Store};
 
-/// Checks [`MemoryStore`], without `address`, `several_processes` and `read_only`.
+/// Checks [`MemoryStore`], which has none of the powers but to have its memory measured.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct MemoryHarness;

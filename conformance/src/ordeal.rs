@@ -297,6 +297,14 @@ impl Ordeal {
             .with_metadata(metadata_key("another"), Some(b"way".to_vec()))?;
         let mut model = base;
         model.take_in(&commit);
+        let store = match store.head().await {
+            // It closed itself after the failure.
+            Err(StoreError::Closed { .. }) => {
+                drop(store);
+                self.place.open()?
+            }
+            _ => store,
+        };
         apply(&store, &commit).await.map_err(|it| it.found("another commit").breaks("C5"))?;
         let found = |failure: Failure| failure.found("after another commit").breaks("C5");
         model.expect(&store).await.map_err(found)?;
@@ -323,12 +331,16 @@ impl Ordeal {
         let Some(place) = self.place.after_power_loss(unsynced) else {
             return Err(Failure::around("the harness declares a loss of power and has none"));
         };
-        let numbers = match self.durability >= Durability::PowerLoss {
+        let recovered = self.recovers(&*place, &self.numbers_without_power()).await;
+        recovered.map_err(|failure| failure.found(format_args!("the power went, {unsynced:?}")))
+    }
+
+    /// How many commits there may be after the power went.
+    pub(crate) fn numbers_without_power(&self) -> RangeInclusive<usize> {
+        match self.durability >= Durability::PowerLoss {
             true => self.numbers(),
             false => 0..=self.most,
-        };
-        let recovered = self.recovers(&*place, &numbers).await;
-        recovered.map_err(|failure| failure.found(format_args!("the power went, {unsynced:?}")))
+        }
     }
 
     /// The process dies now.

@@ -7,6 +7,7 @@ use futures_lite::future::block_on;
 use prophet_store::{Commit, Head, StoreError};
 
 use crate::cases::{Cases, Site};
+use crate::disaster::only_none;
 use crate::failure::{Failure, Outcome, ensure_eq};
 use crate::fixtures::World;
 use crate::harness::{Harness, Place, Power, Store};
@@ -91,7 +92,12 @@ impl<'a> Suite<'a> {
             site: self.site.as_ref(),
             as_found: self.as_found,
         };
-        block_on((check.run)(&context))
+        let _ = only_none();
+        block_on((check.run)(&context))?;
+        match only_none() {
+            Some(only) => Err(Failure::around(format!("no case of this check is called {only}"))),
+            None => Ok(()),
+        }
     }
 }
 

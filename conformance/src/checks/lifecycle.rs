@@ -7,7 +7,7 @@ use prophet_store::{
 
 use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error, ensure_ok};
 use crate::fixtures::{Model, World, key, origin};
-use crate::harness::{Power, Store, Unsynced};
+use crate::harness::{Fault, FaultWay, Power, Store, Unsynced};
 use crate::suite::{Context, apply, persist};
 
 pub(crate) async fn the_declared_powers_are_the_true_ones(context: &Context<'_>) -> Outcome {
@@ -33,12 +33,24 @@ pub(crate) async fn the_declared_powers_are_the_true_ones(context: &Context<'_>)
     declares(Power::ReadOnly, read_only, "the place can be opened for reading only")?;
     let faulty = context.harness().faulty_place();
     declares(Power::Faults, faulty.is_some(), "the harness has a place with faults")?;
+    if let Some(place) = &faulty {
+        place.fail(Some(Fault { after: 0, way: FaultWay::Undone, lasting: true }));
+        let created = place.create(World::IDENTITY).map(drop);
+        let struck = created.is_err() && place.struck().is_some();
+        ensure!(O4, struck, "every step of the place with faults fails, and creating: {created:?}");
+        place.fail(None);
+    }
     let loses = faulty.is_some_and(|place| place.after_power_loss(Unsynced::Lost).is_some());
     declares(Power::PowerLoss, loses, "a place with faults can lose what was not synced")?;
     let damaged = context.harness().damaged_place().is_some();
     declares(Power::Damage, damaged, "the harness has a place that can be damaged")?;
-    let measured = context.harness().peak_memory().is_some();
-    declares(Power::PeakMemory, measured, "the harness knows the peak of memory")?;
+    // A line that does without it is for systems that do not tell, and may be the same on all.
+    let measured = context.harness().peak_memory().is_some() || !context.has(Power::PeakMemory);
+    ensure!(
+        O4,
+        measured,
+        "nobody tells the peak of memory here: peak_memory belongs into `without`"
+    );
     let survives = capabilities.durability > Durability::Volatile;
     ensure!(O4, addressed || !survives, "a store that outlives its process needs an address");
     ensure!(O4, addressed || !shared, "a store shared by processes needs an address");
