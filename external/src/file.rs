@@ -41,6 +41,11 @@ pub(crate) fn create(path: &Path, identity: Identity) -> io::Result<File> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let beside = parent.join(format!("{}.new", identity.replica));
+    if let Ok(stale) = File::open(&beside) {
+        // One that was interrupted left it, unless somebody is at it.
+        stale.try_lock()?;
+        fs::remove_file(&beside)?;
+    }
     let file = File::options().read(true).write(true).create_new(true).open(&beside)?;
     let made = fill(&file, identity).and_then(|()| fs::hard_link(&beside, path));
     fs::remove_file(&beside)?;
