@@ -80,6 +80,9 @@ impl Place for ServerPlace {
 const GROUPS: [&str; 6] =
     ["cancellation", "commit", "handles", "idempotency", "lifecycle", "paging"];
 
+/// What is tried over buckets in memory, where requests can be made to fail and objects to change.
+const WITHOUT: &[Power] = &[Power::Faults, Power::PowerLoss, Power::Damage];
+
 /// All checks of these groups but those with other processes, for which one server would have to outlive
 /// the tests; and but races, for a server that lets two win now and then would be to blame.
 fn suite(program: Program) {
@@ -87,11 +90,11 @@ fn suite(program: Program) {
     let bucket = server.endpoint().bucket.clone();
     let options = options(&server).checkpoint_every(4);
     let harness = ServerHarness { options, bucket, places: AtomicU64::new(0) };
-    let suite = Suite::new(&harness, &[]);
+    let suite = Suite::new(&harness, WITHOUT);
     let mut ran = 0;
     for check in conformance::checks() {
         let elsewhere = check.needs.contains(&Power::Address) || check.name.contains("racing");
-        if elsewhere || !check.applies(&[]) || !GROUPS.contains(&check.group) {
+        if elsewhere || !check.applies(WITHOUT) || !GROUPS.contains(&check.group) {
             continue;
         }
         if let Err(failure) = suite.run(check) {
