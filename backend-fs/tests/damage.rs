@@ -17,7 +17,7 @@ use futures_lite::future::block_on;
 use prophet_store::{
     LogScan, MetadataScan, RecordScan, ReplicaStore as _, ResolutionScan, StoreError,
 };
-use support::{Workload, cases, create, open, options};
+use support::{Workload, create, everything, open, options};
 
 const COMMITS: usize = 4;
 
@@ -116,10 +116,10 @@ fn both(what: &str, image: &Image, lost: Option<usize>) -> bool {
     reading
 }
 
-/// All, or a third of them; `PROPHET_CASES` says that all.
+/// All, or a third of them; `PROPHET_ALL` says that all.
 fn flips(at: usize) -> impl Iterator<Item = u8> {
     let all = [0x01, 0x80, 0xFF];
-    let every = cases(0) > 0;
+    let every = everything();
     all.into_iter().enumerate().filter(move |(way, _)| every || way % 3 == at % 3).map(|(_, f)| f)
 }
 
@@ -162,7 +162,7 @@ fn any_length() {
     let mut tried = 0;
     for (image, lengths) in [(image, Some(lengths)), (sealed(), None)] {
         for (name, bytes) in image.tree() {
-            let step = if cases(0) > 0 { 1 } else { 6 };
+            let step = if everything() { 1 } else { 6 };
             let ends = lengths.iter().flatten().flat_map(|end| [end - 1, *end, end + 1]);
             let all = (0..bytes.len()).step_by(step).chain(ends.filter(|end| *end < bytes.len()));
             for len in all {

@@ -16,7 +16,7 @@ use backend_fs::simulated::{Fault, Image, Kind, Loss, SimulatedDisk};
 use backend_fs::{FsOptions, FsStore};
 use futures_lite::future::block_on;
 use prophet_store::{ReplicaStore as _, StoreError};
-use support::{Random, Workload, cases, create, open, options};
+use support::{Random, Workload, create, everything, open, options};
 
 const TRIES: usize = 8;
 
@@ -243,9 +243,9 @@ fn run_on(
     disk
 }
 
-/// One of so `many` faults, or all of them if `PROPHET_CASES` is set.
+/// One of so `many` faults, or all of them if `PROPHET_ALL` is set.
 fn fail_anywhere(segment_bytes: u64, many: usize) {
-    let every = if cases(0) > 0 { 1 } else { many };
+    let every = if everything() { 1 } else { many };
     let options = options(segment_bytes);
     let work = Workload::small();
     let (mut image, mut steps, mut tried) = (None::<Image>, 0, 0_usize);

@@ -45,7 +45,11 @@ pub(crate) fn find(conn: &Connection, digest: &Digest) -> rusqlite::Result<Optio
         let (sequence, origin): (i64, [u8; 16]) = (row.get(2)?, row.get(3)?);
         match found == checksum(origin, sequence.cast_unsigned(), digest, position) {
             true => Ok(Position::new(position.cast_unsigned())),
-            false => Err(rusqlite::Error::IntegralValueOutOfRange(1, found)),
+            false => {
+                let why = format!("the checksum of log entry {position} is wrong");
+                let kind = rusqlite::types::Type::Integer;
+                Err(rusqlite::Error::FromSqlConversionFailure(1, kind, why.into()))
+            }
         }
     });
     found.optional()

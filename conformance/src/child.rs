@@ -1,7 +1,10 @@
 //! Other processes: the test binary runs its own test `child`, and the two talk line by line.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
@@ -10,6 +13,7 @@ use prophet_store::{Head, Position, StoreError, Version};
 use crate::cases::Site;
 use crate::checks::linear::Question;
 use crate::checks::memory::{fill, streamed};
+use crate::disaster::PATIENCE;
 use crate::failure::{Failure, Outcome};
 use crate::fixtures::{Author, Make, Racer, World};
 use crate::harness::{Harness, Place, Power, Store};
@@ -51,8 +55,8 @@ pub fn test(
 
 /// The arguments with which a test binary runs one ignored test of its own.
 #[doc(hidden)]
-pub fn arguments(test: &str) -> Vec<String> {
-    ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec()
+pub fn arguments(test: &str) -> Vec<OsString> {
+    ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"].map(OsString::from).to_vec()
 }
 
 /// Another process that has, or may have, the place open.
@@ -60,7 +64,7 @@ pub fn arguments(test: &str) -> Vec<String> {
 pub(crate) struct Child {
     process: std::process::Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<io::Result<String>>,
 }
 
 impl Child {
@@ -91,7 +95,7 @@ impl Child {
             .map_err(|error| around("starting", &error))?;
         let pipes = process.stdin.take().zip(process.stdout.take());
         let (input, output) = pipes.ok_or_else(|| around("talking to", &"no pipes"))?;
-        Ok(Self { process, input, output: BufReader::new(output) })
+        Ok(Self { process, input, lines: lines_of(output) })
     }
 
     /// Asks for something without waiting for the answer.
@@ -109,14 +113,18 @@ impl Child {
 
     /// The next answer; `None` if the process ended without another one.
     fn answer_or_end(&mut self) -> Outcome<Option<String>> {
-        let mut line = String::new();
         loop {
-            line.clear();
-            match self.output.read_line(&mut line) {
-                Ok(0) => return Ok(None),
-                Ok(_) => {}
-                Err(error) => return Err(Failure::around(format!("no answer: {error}"))),
-            }
+            let line = match self.lines.recv_timeout(PATIENCE) {
+                Ok(Ok(line)) => line,
+                Ok(Err(error)) => return Err(Failure::around(format!("no answer: {error}"))),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.kill();
+                    let seconds = PATIENCE.as_secs();
+                    let why = format!("the other process has not answered for {seconds} seconds");
+                    return Err(Failure::around(why));
+                }
+            };
             // What the framework prints before the first answer does not end in a line break.
             if let Some((_, answer)) = line.split_once(MARK) {
                 // It was killed within an answer: so it did not give it.
@@ -182,13 +190,30 @@ impl Drop for Child {
     }
 }
 
+/// The lines that a process writes, until it ends; read on a thread, so that waiting can have an end.
+fn lines_of(output: ChildStdout) -> Receiver<io::Result<String>> {
+    let (said, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        loop {
+            let mut line = String::new();
+            let read = output.read_line(&mut line);
+            let last = !matches!(read, Ok(1..));
+            if !matches!(read, Ok(0)) && said.send(read.map(|_| line)).is_err() || last {
+                return;
+            }
+        }
+    });
+    lines
+}
+
 /// Lets other processes get on for a while.
 #[allow(
     clippy::disallowed_methods,
     reason = "when a process is killed, in real time, is what varies"
 )]
 pub(crate) fn pause(microseconds: u64) {
-    std::thread::sleep(Duration::from_micros(microseconds));
+    thread::sleep(Duration::from_micros(microseconds));
 }
 
 /// How heads are told between processes.

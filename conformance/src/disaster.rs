@@ -177,7 +177,7 @@ impl<T> Again<T> for Outcome<T> {
 }
 
 /// Longer than this nothing here takes, on however slow a machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs it to its end, on a thread of its own: if there is none, or a panic comes, that breaks the
 /// rule.

@@ -44,8 +44,8 @@ impl fmt::Display for Report {
 
 /// Runs every check over a harness, one after another, with the powers that it and its stores have.
 ///
-/// Some checks start this very program once more, to have another process. So the first thing that
-/// its `main` does is to call [`serve`]:
+/// Some checks start this very program once more, with the same arguments, to have another process. So
+/// the first thing that its `main` does is to call [`serve`]:
 ///
 /// ```
 /// use conformance::MemoryHarness;
@@ -66,7 +66,7 @@ impl fmt::Display for Report {
 pub fn run(harness: &dyn Harness) -> Outcome<Report> {
     assert!(!crate::child::is_child(), "the program calls conformance::serve before this");
     let without = lacking(harness)?;
-    let suite = Suite::new(harness, &without).with_child(Vec::new());
+    let suite = Suite::new(harness, &without).with_child(std::env::args_os().skip(1).collect());
     let (mut passed, mut failed, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for check in crate::checks() {
         if !check.applies(&without) {

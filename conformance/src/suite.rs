@@ -1,5 +1,6 @@
 //! Runs checks over a harness.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -44,7 +45,7 @@ impl Check {
 pub struct Suite<'a> {
     harness: &'a dyn Harness,
     without: &'a [Power],
-    child: Option<Vec<String>>,
+    child: Option<Vec<OsString>>,
     site: Option<Site>,
     as_found: bool,
 }
@@ -59,7 +60,7 @@ impl<'a> Suite<'a> {
     /// The arguments with which this program, started once more, serves as another process.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_child(mut self, arguments: Vec<String>) -> Self {
+    pub fn with_child(mut self, arguments: Vec<OsString>) -> Self {
         self.child = Some(arguments);
         self
     }
@@ -106,7 +107,7 @@ pub(crate) struct Context<'a> {
     harness: &'a dyn Harness,
     place: Box<dyn Place>,
     without: &'a [Power],
-    child: Option<&'a [String]>,
+    child: Option<&'a [OsString]>,
     site: Option<&'a Site>,
     as_found: bool,
 }
@@ -124,7 +125,7 @@ impl Context<'_> {
         !self.without.contains(&power)
     }
 
-    pub(crate) const fn child(&self) -> Option<&[String]> {
+    pub(crate) const fn child(&self) -> Option<&[OsString]> {
         self.child
     }
 

@@ -486,6 +486,16 @@ pub struct Authored {
     pub payload: Payload,
 }
 
+/// What the author of a changeset gave, so that another one like it can be made.
+impl From<&Changeset> for Authored {
+    fn from(changeset: &Changeset) -> Self {
+        let Header { database, origin, sequence, previous, parents, creator, time, .. } =
+            changeset.header().clone();
+        let payload = changeset.payload().clone();
+        Self { database, origin, sequence, previous, parents, creator, time, payload }
+    }
+}
+
 impl Changeset {
     /// Makes the changeset that `authored` describes.
     ///

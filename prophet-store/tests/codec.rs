@@ -156,16 +156,7 @@ fn check_payload(header: &Header, payload: &[u8]) -> Result<(), TestCaseError> {
     header.payload_digest = Digest::from_bytes(*blake3::hash(payload).as_bytes());
     header.payload_len = payload.len() as u64;
     if let Ok(accepted) = Changeset::from_parts(header.clone(), payload.to_vec()) {
-        let again = Changeset::author(Authored {
-            database: header.database,
-            origin: header.origin,
-            sequence: header.sequence,
-            previous: header.previous,
-            parents: header.parents,
-            creator: header.creator,
-            time: header.time,
-            payload: accepted.payload().clone(),
-        });
+        let again = Changeset::author(Authored::from(&accepted));
         let again = again.map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(again.payload_bytes(), payload);
     }

@@ -91,17 +91,7 @@ impl Liar {
 
 /// A changeset like this one, but for what `forge` does to it.
 fn forged(like: &Changeset, forge: impl FnOnce(&mut Authored)) -> Changeset {
-    let header = like.header().clone();
-    let mut authored = Authored {
-        database: header.database,
-        origin: header.origin,
-        sequence: header.sequence,
-        previous: header.previous,
-        parents: header.parents,
-        creator: header.creator,
-        time: header.time,
-        payload: like.payload().clone(),
-    };
+    let mut authored = Authored::from(like);
     forge(&mut authored);
     Changeset::author(authored).unwrap()
 }

@@ -53,6 +53,11 @@ impl Random {
     }
 }
 
+/// Whether everything is to be tried, and not some of it: `PROPHET_ALL`.
+pub(crate) fn everything() -> bool {
+    std::env::var_os("PROPHET_ALL").is_some()
+}
+
 /// How many random cases there are of each kind: `PROPHET_CASES`, or so many.
 pub(crate) fn cases(otherwise: usize) -> usize {
     let cases = std::env::var("PROPHET_CASES").ok().and_then(|cases| cases.parse().ok());

@@ -63,7 +63,7 @@ pub(crate) async fn streamed(harness: &dyn Harness, store: &Store) -> Outcome<u6
     }
     let all = COMMITS * EACH;
     ensure_eq!(R4, (entries, records), (all, all), "the entries and records that came");
-    Ok(peak()? - before)
+    Ok(peak()?.saturating_sub(before))
 }
 
 pub(crate) async fn streaming_takes_bounded_memory(context: &Context<'_>) -> Outcome {

@@ -1,8 +1,9 @@
 //! Stores that break one rule each, and the checks that have to notice.
 //!
 //! A check that cannot fail is worth nothing, so each of these stores names its killers, and each
-//! check has to be named. A store counts as caught only by an assertion of the rule that it
-//! breaks: a call that happens to fail, or a panic, is no sign that a check sees what it is for.
+//! check has to be named. A store counts as caught only by an assertion, of a rule that the check is
+//! for: a call that happens to fail is no sign that it sees anything, nor is a panic, but where a
+//! check says itself that there is to be none.
 
 #![allow(
     clippy::expect_used,

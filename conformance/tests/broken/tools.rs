@@ -147,17 +147,7 @@ pub(crate) fn reads_values(hooks: Hooks, change: fn(&Value) -> Option<Value>) ->
 
 /// The entry with its changeset authored anew.
 pub(crate) fn reauthored(entry: LogEntry, change: impl Fn(&mut Authored)) -> LogEntry {
-    let header = entry.changeset.header().clone();
-    let mut authored = Authored {
-        database: header.database,
-        origin: header.origin,
-        sequence: header.sequence,
-        previous: header.previous,
-        parents: header.parents,
-        creator: header.creator,
-        time: header.time,
-        payload: entry.changeset.payload().clone(),
-    };
+    let mut authored = Authored::from(&entry.changeset);
     change(&mut authored);
     LogEntry { changeset: Changeset::author(authored).expect("it was good before"), ..entry }
 }

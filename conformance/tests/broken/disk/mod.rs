@@ -60,6 +60,14 @@ const KILLERS: &[(Broken, &[&str])] = &[
             "damage::parts_may_change_places",
         ],
     ),
+    (
+        Broken::TakesAnythingForItsFormat,
+        &[
+            "damage::any_part_may_be_cut_off",
+            "damage::any_part_may_go",
+            "damage::parts_may_change_places",
+        ],
+    ),
     (Broken::VerifiesNothing, &["damage::what_reads_meet_verify_finds"]),
     (Broken::IgnoresTheVersion, &["damage::a_newer_format_is_refused_and_left_alone"]),
     (Broken::UpgradesWhatIsNewer, &["damage::a_newer_format_is_refused_and_left_alone"]),

@@ -35,6 +35,7 @@ pub(crate) enum Broken {
     UpgradesWhatIsNewer,
     CreatesOverOthers,
     RemovesWhatIsStrange,
+    TakesAnythingForItsFormat,
 }
 
 const PLACE: &str = "a tiny disk";
@@ -84,6 +85,12 @@ pub(crate) struct DiskStore {
     damaged: bool,
 }
 
+/// As long as a format is.
+fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(FORMAT_BYTES, 0);
+    bytes
+}
+
 impl DiskStore {
     pub(crate) fn create(
         broken: Broken,
@@ -115,6 +122,11 @@ impl DiskStore {
     pub(crate) fn open(broken: Broken, disk: &Disk) -> Result<Self, StoreError> {
         let (format, log) = (disk.read(FORMAT).map_err(failed)?, disk.read(LOG).map_err(failed)?);
         let empty = log.as_ref().is_none_or(Vec::is_empty);
+        let anything = broken == Broken::TakesAnythingForItsFormat && !empty;
+        let format = match format {
+            found if !anything => found,
+            found => Some(padded(found.unwrap_or_default())),
+        };
         let Some(format) = format else {
             return Err(match empty && disk.names().iter().all(|name| name == LOG) {
                 true => StoreError::not_found(PLACE),
@@ -126,11 +138,11 @@ impl DiskStore {
         }
         let magic = format.starts_with(MAGIC);
         assert!(magic || broken != Broken::PanicsOnDamage, "what is this?");
-        if !magic {
+        if !magic && !anything {
             return Err(StoreError::not_a_replica(PLACE, "its format is another"));
         }
         let version = format.get(VERSION_AT).copied().unwrap_or_default();
-        if version > 1 && broken != Broken::IgnoresTheVersion {
+        if version > 1 && broken != Broken::IgnoresTheVersion && !anything {
             if broken == Broken::UpgradesWhatIsNewer {
                 disk.write("seen", 0, b"1").map_err(failed)?;
             }
@@ -139,7 +151,10 @@ impl DiskStore {
         let Some((body, sum)) = format.split_at_checked(FORMAT_BYTES - 8) else {
             return Err(corrupt("the format is cut off"));
         };
-        if broken != Broken::IgnoresTheVersion && frame::checksum(body).to_le_bytes() != *sum {
+        if broken != Broken::IgnoresTheVersion
+            && !anything
+            && frame::checksum(body).to_le_bytes() != *sum
+        {
             return Err(corrupt("the checksum of the format is wrong"));
         }
         let id = |at: usize| body[at..at + 16].try_into().expect("they are sixteen");
