@@ -47,9 +47,13 @@ fn states_and_votes_without_an_entry_come_back() {
         block_on(store.commit(&commit)).unwrap();
         for store in [store, options.open(&path).unwrap()] {
             let records = block_on(store.scan_records(&RecordScan::default())).unwrap();
-            assert_eq!(records.items, [state.clone()], "segments of {segment_bytes}");
+            assert_eq!(records.items, std::slice::from_ref(&state), "segments of {segment_bytes}");
             let votes = block_on(store.scan_resolutions(&ResolutionScan::default())).unwrap();
-            assert_eq!(votes.items, [resolution.clone()], "segments of {segment_bytes}");
+            assert_eq!(
+                votes.items,
+                std::slice::from_ref(&resolution),
+                "segments of {segment_bytes}"
+            );
         }
     }
 }
