@@ -82,7 +82,8 @@ pub use log::{Adjustment, LogEntry};
 pub use memory::{MemoryStore, MemoryVolume};
 pub use name::{Creator, NameError, PropertyName, RecordKey, RecordType};
 pub use query::{
-    Comparison, Cursor, InvalidPattern, Order, Pattern, Predicate, Property, Query, property,
+    Comparison, Cursor, InvalidCondition, InvalidPattern, Order, Pattern, Predicate, Property,
+    Query, property,
 };
 pub use record::{Existence, RecordState};
 pub use register::{Ballot, CastVote, Register, RegisterName, Write};

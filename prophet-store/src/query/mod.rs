@@ -1,9 +1,11 @@
 //! Queries: plain values that say which records, in what order and how many.
 
 mod compare;
+mod condition;
 mod pattern;
 mod predicate;
 
+pub use condition::InvalidCondition;
 pub use pattern::{InvalidPattern, Pattern};
 pub use predicate::{Comparison, Predicate, Property, property};
 
