@@ -1,19 +1,22 @@
-//! The file: a header, two marks, and a frame for each commit.
+//! The file: a header, two marks, and a frame for each commit, all in the bytes of `postcard`, each
+//! followed by a checksum.
 //!
-//! The header is the magic, the format as 4 bytes, and the database and the replica, 16 bytes each. At
-//! bytes 512 and 1,024 there are marks, written in turns: how far commits were acknowledged. From byte
-//! 1,536 on there are frames: 8 bytes of length, the head, and the writes, each with the lengths of its
-//! key and its value. Header, marks and frames end in a checksum. Numbers are little-endian.
+//! The header is the magic, the format, the database and the replica. At bytes 512 and 1,024 there are
+//! marks, written in turns: how far commits were acknowledged. From byte 1,536 on there are frames: a
+//! head, and the writes that lead to it.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use crc::{CRC_32_ISCSI, Crc};
 use prophet_kv::writes::Write;
-use prophet_kv::{certified, certify};
 use prophet_store::{
     CommitId, DatabaseId, Head, Identity, Position, ReplicaId, StoreError, Version,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tempfile::NamedTempFile;
 
 use crate::State;
 
@@ -22,7 +25,9 @@ pub(crate) const FORMAT: u32 = 1;
 /// Header and marks are apart from one another, so that none is lost with another.
 const MARKS: [u64; 2] = [512, 1024];
 pub(crate) const FRAMES: u64 = 1536;
-const CHECKSUM: usize = 4;
+const CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+type Frame = (u64, u64, [u8; 16], Vec<Write>);
 
 /// What a file holds.
 pub(crate) struct Found {
@@ -33,33 +38,18 @@ pub(crate) struct Found {
     pub(crate) end: u64,
 }
 
-/// Makes a file whole beside the path and then links it there: there is a replica, or nothing.
+/// Makes a file whole under another name and then gives it its own: there is a replica, or nothing.
 pub(crate) fn create(path: &Path, identity: Identity) -> io::Result<File> {
-    if path.try_exists()? {
-        return Err(ErrorKind::AlreadyExists.into());
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let beside = parent.join(format!("{}.new", identity.replica));
-    if let Ok(stale) = File::open(&beside) {
-        // One that was interrupted left it, unless somebody is at it.
-        stale.try_lock()?;
-        fs::remove_file(&beside)?;
-    }
-    let file = File::options().read(true).write(true).create_new(true).open(&beside)?;
-    let made = fill(&file, identity).and_then(|()| fs::hard_link(&beside, path));
-    fs::remove_file(&beside)?;
-    made?;
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let made = NamedTempFile::new_in(parent)?;
+    made.as_file().try_lock()?;
+    let Identity { database, replica } = identity;
+    let header = (MAGIC, FORMAT, *database.as_bytes(), *replica.as_bytes());
+    write(made.as_file(), 0, &to_bytes(&header)?)?;
+    make_durable(made.as_file(), Version::ZERO, FRAMES)?;
+    let file = made.persist_noclobber(path).map_err(|failed| failed.error)?;
     File::open(parent)?.sync_all()?;
     Ok(file)
-}
-
-fn fill(file: &File, identity: Identity) -> io::Result<()> {
-    let mut header = [&MAGIC[..], &FORMAT.to_le_bytes()].concat();
-    header.extend([*identity.database.as_bytes(), *identity.replica.as_bytes()].concat());
-    file.try_lock()?;
-    write(file, 0, &certify(b"", header))?;
-    make_durable(file, Version::ZERO, FRAMES)
 }
 
 /// Opens the file for this handle alone.
@@ -72,34 +62,33 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Reads a file, as far as it was acknowledged at least.
 pub(crate) fn replay(place: &str, bytes: &[u8]) -> Result<Found, StoreError> {
     let corrupt = |what| StoreError::corrupt(place, what);
-    let mut rest = bytes;
-    if take(&mut rest) != Some(MAGIC) {
+    let Some((MAGIC, rest)) = bytes.split_first_chunk().map(|(magic, rest)| (*magic, rest)) else {
         return Err(StoreError::not_a_replica(place, "it does not begin as one"));
-    }
-    let format = take(&mut rest).map(u32::from_le_bytes);
-    if let Some(format) = format.filter(|format| *format > FORMAT) {
+    };
+    let format = postcard::take_from_bytes::<u32>(rest).map_or(0, |(format, _)| format);
+    if format > FORMAT {
         return Err(StoreError::newer_format(place, format.into(), FORMAT.into()));
     }
-    let ids = take(&mut rest).map(DatabaseId::from_bytes).zip(take(&mut rest));
-    let header = bytes.get(..bytes.len() - rest.len() + CHECKSUM);
-    let (Some((database, replica)), Some(_)) = (ids, header.and_then(|it| certified(b"", it)))
-    else {
+    let Some(((_, _, database, replica), _)) = from_bytes::<([u8; 8], u32, _, _)>(bytes, 0) else {
         return Err(corrupt("the header is not what was written"));
     };
-    let marks = MARKS.iter().filter_map(|start| to_mark(bytes.get(at(*start)..)?));
-    let marked = marks.max().ok_or_else(|| corrupt("neither mark is what was written"))?;
+    let marks = MARKS.iter().filter_map(|start| from_bytes::<u64>(bytes, *start));
+    let marked = marks.map(|(mark, _)| mark).max();
+    let marked = marked.ok_or_else(|| corrupt("neither mark is what was written"))?;
 
     let (mut state, mut end) = (State::EMPTY, FRAMES);
-    while let Some((head, list, len)) = bytes.get(at(end)..).and_then(to_frame)
-        && head.version == state.head.version.next()
+    while let Some(((version, position, commit, list), len)) = from_bytes::<Frame>(bytes, end)
+        && version == state.head.version.next().get()
     {
-        state.apply(head, list);
+        let (version, position) = (Version::new(version), Position::new(position));
+        state.apply(Head { version, position, commit: CommitId::from_bytes(commit) }, list);
         end += len;
     }
     if end < marked {
         let place = format!("{place}, byte {end}");
         return Err(StoreError::corrupt(place, "a commit is not what was written"));
     }
+    let database = DatabaseId::from_bytes(database);
     let identity = Identity { database, replica: ReplicaId::from_bytes(replica) };
     Ok(Found { identity, state, marked, end })
 }
@@ -107,16 +96,14 @@ pub(crate) fn replay(place: &str, bytes: &[u8]) -> Result<Found, StoreError> {
 /// What lies beyond the mark was never acknowledged. A whole commit is kept, once it is sure to
 /// stay; the rest is cut off.
 pub(crate) fn recover(file: &File, bytes: &[u8], found: &Found) -> io::Result<()> {
-    if at(found.end) < bytes.len() {
+    if found.end < bytes.len() as u64 {
         file.set_len(found.end)?;
     }
-    match bytes.get(at(found.marked)..at(found.end)) {
-        Some(tail) if !tail.is_empty() => {
-            write(file, found.marked, tail)?;
-            make_durable(file, found.state.head.version, found.end)
-        }
-        _ => Ok(()),
+    if found.marked < found.end {
+        write(file, found.marked, bytes.get(at(found.marked)..at(found.end)).unwrap_or_default())?;
+        make_durable(file, found.state.head.version, found.end)?;
     }
+    Ok(())
 }
 
 /// Once all up to `end` is on the device, says so in the older mark: so one of them is always whole.
@@ -124,59 +111,26 @@ pub(crate) fn make_durable(file: &File, version: Version, end: u64) -> io::Resul
     file.sync_data()?;
     let [even, odd] = MARKS;
     let start = if version.get().is_multiple_of(2) { even } else { odd };
-    write(file, start, &certify(b"", end.to_le_bytes().to_vec()))?;
+    write(file, start, &to_bytes(&end)?)?;
     file.sync_data()
 }
 
-fn to_mark(bytes: &[u8]) -> Option<u64> {
-    let mark = certified(b"", bytes.get(..size_of::<u64>() + CHECKSUM)?)?;
-    mark.try_into().ok().map(u64::from_le_bytes)
+/// Writes the frame of a commit behind the others, and says where it ends.
+pub(crate) fn append(file: &File, end: u64, head: Head, list: &[Write]) -> io::Result<u64> {
+    let frame = to_bytes(&(head.version.get(), head.position.get(), head.commit.as_bytes(), list))?;
+    write(file, end, &frame)?;
+    Ok(end + frame.len() as u64)
 }
 
-/// A commit as it is in the file.
-pub(crate) fn frame(head: Head, list: &[Write]) -> Vec<u8> {
-    let mut body = [head.version.get().to_le_bytes(), head.position.get().to_le_bytes()].concat();
-    body.extend(head.commit.as_bytes());
-    for (key, value) in list {
-        let value_len = value.as_ref().map_or(u64::MAX, |value| value.len() as u64);
-        body.extend([(key.len() as u64).to_le_bytes(), value_len.to_le_bytes()].concat());
-        body.extend(key);
-        body.extend(value.iter().flatten());
-    }
-    let len = (body.len() as u64).to_le_bytes();
-    [&len[..], &certify(&len, body)].concat()
+fn to_bytes(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    postcard::to_stdvec_crc32(value, CHECKSUM.digest()).map_err(io::Error::other)
 }
 
-/// The frame that bytes begin with, if it is whole: its head, its writes and how long it is.
-fn to_frame(bytes: &[u8]) -> Option<(Head, Vec<Write>, u64)> {
-    let mut rest = bytes;
-    let len = take(&mut rest)?;
-    let sealed = rest.get(..at(u64::from_le_bytes(len)).checked_add(CHECKSUM)?)?;
-    let mut body = certified(&len, sealed)?;
-    let version = Version::new(number(&mut body)?);
-    let position = Position::new(number(&mut body)?);
-    let commit = CommitId::from_bytes(take(&mut body)?);
-    let mut list = Vec::new();
-    while !body.is_empty() {
-        let (key_len, value_len) = (number(&mut body)?, number(&mut body)?);
-        let (key, rest) = body.split_at_checked(at(key_len))?;
-        let gone = value_len == u64::MAX;
-        let (value, rest) = rest.split_at_checked(if gone { 0 } else { at(value_len) })?;
-        list.push((key.to_vec(), (!gone).then(|| value.to_vec())));
-        body = rest;
-    }
-    Some((Head { version, position, commit }, list, (len.len() + sealed.len()) as u64))
-}
-
-fn number(bytes: &mut &[u8]) -> Option<u64> {
-    take(bytes).map(u64::from_le_bytes)
-}
-
-/// The first bytes of these, which then begin after them.
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*first)
+/// What stands at a place in these bytes, and how long it is.
+fn from_bytes<T: DeserializeOwned>(bytes: &[u8], start: u64) -> Option<(T, u64)> {
+    let bytes = bytes.get(at(start)..)?;
+    let (value, rest) = postcard::take_from_bytes_crc32(bytes, CHECKSUM.digest()).ok()?;
+    Some((value, (bytes.len() - rest.len()) as u64))
 }
 
 /// A place in the file as one in memory; what is beyond all memory is not there.

@@ -43,6 +43,7 @@ struct State {
 }
 
 type Map<'a> = &'a BTreeMap<Vec<u8>, Vec<u8>>;
+type Result<T> = std::result::Result<T, StoreError>;
 
 impl State {
     const EMPTY: Self = Self { head: Head::EMPTY, map: BTreeMap::new() };
@@ -53,12 +54,7 @@ impl State {
     }
 
     fn apply(&mut self, head: Head, list: Vec<writes::Write>) {
-        for (key, value) in list {
-            match value {
-                Some(value) => self.map.insert(key, value),
-                None => self.map.remove(&key),
-            };
-        }
+        writes::apply(&mut self.map, list);
         self.head = head;
     }
 }
@@ -68,7 +64,7 @@ impl FileStore {
     ///
     /// # Errors
     /// Something that is there already, and what keeps from writing.
-    pub fn create(path: &Path, identity: Identity) -> Result<Self, StoreError> {
+    pub fn create(path: &Path, identity: Identity) -> Result<Self> {
         let place = path.display().to_string();
         let file = file::create(path, identity).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => StoreError::already_exists(&place),
@@ -82,7 +78,7 @@ impl FileStore {
     /// # Errors
     /// No file or one that is something else, one that is open already, damage, and what keeps from
     /// reading.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
         let file = file::open(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => StoreError::not_found(&place),
@@ -107,7 +103,7 @@ impl FileStore {
         Self { facts, log: Mutex::new(log), state: RwLock::new(Some(Arc::new(state))) }
     }
 
-    fn state(&self) -> Result<Arc<State>, StoreError> {
+    fn state(&self) -> Result<Arc<State>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.clone().ok_or_else(|| StoreError::closed(&self.facts.place))
     }
@@ -117,24 +113,23 @@ impl FileStore {
     }
 
     /// Appends a commit to the file, for good.
-    fn append(&self, log: &mut Log, commit: &Commit, frame: &[u8]) -> Result<(), StoreError> {
+    fn append(&self, log: &mut Log, commit: &Commit, list: &[writes::Write]) -> Result<()> {
         let place = &self.facts.place;
-        if let Err(error) = file::write(&log.file, log.end, frame) {
+        let end = file::append(&log.file, log.end, commit.head(), list).map_err(|error| {
             // Half a frame is no commit, now or after a crash: not applied, and never will be.
             if log.file.set_len(log.end).is_err() {
                 self.shut();
             }
-            return Err(match error.kind() {
+            match error.kind() {
                 ErrorKind::StorageFull => StoreError::full(place, Some(error.into())),
                 _ => StoreError::io(place, "writing a commit", error),
-            });
-        }
-        let end = log.end + frame.len() as u64;
-        if let Err(error) = file::make_durable(&log.file, commit.head().version, end) {
+            }
+        })?;
+        file::make_durable(&log.file, commit.head().version, end).map_err(|error| {
             // The frame is whole, and nobody can say whether it stays. Opening settles it.
             self.shut();
-            return Err(StoreError::outcome_unknown(commit.id(), place, Some(error.into())));
-        }
+            StoreError::outcome_unknown(commit.id(), place, Some(error.into()))
+        })?;
         log.end = end;
         Ok(())
     }
@@ -153,71 +148,53 @@ impl ReplicaStore for FileStore {
         &self.facts
     }
 
-    async fn head(&self) -> Result<Head, StoreError> {
+    async fn head(&self) -> Result<Head> {
         Ok(self.state()?.head)
     }
 
-    async fn get_records(
-        &self,
-        keys: &[RecordKey],
-    ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
+    async fn get_records(&self, keys: &[RecordKey]) -> Result<Read<Vec<Option<RecordState>>>> {
         self.state()?.reads(&self.facts).get_records(keys).await
     }
 
-    async fn scan_records(
-        &self,
-        scan: &RecordScan,
-    ) -> Result<Page<RecordState, RecordKey>, StoreError> {
+    async fn scan_records(&self, scan: &RecordScan) -> Result<Page<RecordState, RecordKey>> {
         self.state()?.reads(&self.facts).scan_records(scan).await
     }
 
-    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
+    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>> {
         self.state()?.reads(&self.facts).scan_log(scan).await
     }
 
-    async fn scan_history(
-        &self,
-        scan: &HistoryScan,
-    ) -> Result<Page<LogEntry, Position>, StoreError> {
+    async fn scan_history(&self, scan: &HistoryScan) -> Result<Page<LogEntry, Position>> {
         self.state()?.reads(&self.facts).scan_history(scan).await
     }
 
-    async fn scan_origin(
-        &self,
-        scan: &OriginScan,
-    ) -> Result<Page<Authorship, OriginCursor>, StoreError> {
+    async fn scan_origin(&self, scan: &OriginScan) -> Result<Page<Authorship, OriginCursor>> {
         self.state()?.reads(&self.facts).scan_origin(scan).await
     }
 
-    async fn find_changesets(
-        &self,
-        digests: &[Digest],
-    ) -> Result<Read<Vec<Option<Position>>>, StoreError> {
+    async fn find_changesets(&self, digests: &[Digest]) -> Result<Read<Vec<Option<Position>>>> {
         self.state()?.reads(&self.facts).find_changesets(digests).await
     }
 
     async fn scan_resolutions(
         &self,
         scan: &ResolutionScan,
-    ) -> Result<Page<Resolution, ResolutionCursor>, StoreError> {
+    ) -> Result<Page<Resolution, ResolutionCursor>> {
         self.state()?.reads(&self.facts).scan_resolutions(scan).await
     }
 
-    async fn get_metadata(
-        &self,
-        keys: &[MetadataKey],
-    ) -> Result<Read<Vec<Option<Vec<u8>>>>, StoreError> {
+    async fn get_metadata(&self, keys: &[MetadataKey]) -> Result<Read<Vec<Option<Vec<u8>>>>> {
         self.state()?.reads(&self.facts).get_metadata(keys).await
     }
 
     async fn scan_metadata(
         &self,
         scan: &MetadataScan,
-    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>, StoreError> {
+    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>> {
         self.state()?.reads(&self.facts).scan_metadata(scan).await
     }
 
-    async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
+    async fn commit(&self, commit: &Commit) -> Result<Head> {
         let mut log = self.log.lock().await;
         let state = self.state()?;
         if let Some(applied) = state.reads(&self.facts).judge(commit, |_| true).await? {
@@ -227,7 +204,7 @@ impl ReplicaStore for FileStore {
         writes::commit(&mut list, commit);
         writes::forget(&mut list, commit.head().version);
         // From here on nothing waits, so a future that is dropped leaves nothing half done.
-        self.append(&mut log, commit, &file::frame(commit.head(), &list))?;
+        self.append(&mut log, commit, &list)?;
         drop(state);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(state) = &mut *state {
@@ -237,7 +214,7 @@ impl ReplicaStore for FileStore {
         Ok(commit.head())
     }
 
-    async fn verify(&self) -> Result<Verification, StoreError> {
+    async fn verify(&self) -> Result<Verification> {
         let log = self.log.lock().await;
         let (state, place) = (self.state()?, &self.facts.place);
         let mut report = Report::after(verify(&state.reads(&self.facts)).await?);
@@ -250,11 +227,10 @@ impl ReplicaStore for FileStore {
         Ok(report.finish())
     }
 
-    async fn close(&self) -> Result<(), StoreError> {
+    async fn close(&self) -> Result<()> {
         let log = self.log.lock().await;
         self.state()?;
         self.shut();
-        let unlocked = log.file.unlock();
-        unlocked.map_err(|error| StoreError::io(&self.facts.place, "closing", error))
+        log.file.unlock().map_err(|error| StoreError::io(&self.facts.place, "closing", error))
     }
 }

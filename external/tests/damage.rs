@@ -121,14 +121,3 @@ fn verify_finds_what_was_damaged_since() {
     let found = block_on(store.verify()).unwrap();
     assert!(found.problems[0].contains("byte 1536"), "{found:?}");
 }
-
-#[test]
-fn an_interrupted_create_can_be_done_again() {
-    let directory = TempDir::new().unwrap();
-    let beside = directory.path().join(format!("{}.new", IDENTITY.replica));
-    fs::write(&beside, b"half of a fi").unwrap();
-    let path = directory.path().join("replica");
-    drop(FileStore::create(&path, IDENTITY).unwrap());
-    assert!(!beside.exists());
-    FileStore::open(&path).unwrap();
-}

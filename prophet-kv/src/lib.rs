@@ -28,12 +28,7 @@
 //!
 //!     let mut list = Vec::new();
 //!     writes::commit(&mut list, &commit);
-//!     for (key, value) in list {
-//!         match value {
-//!             Some(value) => map.insert(key, value),
-//!             None => map.remove(&key),
-//!         };
-//!     }
+//!     writes::apply(&mut map, list);
 //!     head = commit.head();
 //!
 //!     let reads = Reads::new("a map", head, &map, EntriesInMap::new("a map", &map));

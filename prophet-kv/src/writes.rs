@@ -4,6 +4,7 @@
 //! whatever can be extended: a `Vec`, or a map in which a later write replaces an earlier one. A vote that
 //! a commit brings twice is written twice, and the last one counts.
 
+use std::collections::BTreeMap;
 use std::iter::once;
 
 use prophet_store::{Commit, Head, LogEntry, MetadataKey, RecordState, Resolution, Version, codec};
@@ -91,5 +92,15 @@ pub fn forget(list: &mut impl Extend<Write>, version: Version) {
     {
         let first = last.saturating_sub(FORGET_EVERY) + 1;
         list.extend((first..=last).map(|old| (keys::commit(Version::new(old)), None)));
+    }
+}
+
+/// Writes a list to a map in memory.
+pub fn apply(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, list: impl IntoIterator<Item = Write>) {
+    for (key, value) in list {
+        match value {
+            Some(value) => map.insert(key, value),
+            None => map.remove(&key),
+        };
     }
 }

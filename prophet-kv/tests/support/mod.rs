@@ -212,13 +212,7 @@ impl ReplicaStore for MapStore {
         let mut list = Vec::new();
         writes::commit(&mut list, commit);
         writes::forget(&mut list, commit.head().version);
-        let map = Arc::make_mut(&mut volume.map.0);
-        for (key, value) in list {
-            match value {
-                Some(value) => map.insert(key, value),
-                None => map.remove(&key),
-            };
-        }
+        writes::apply(Arc::make_mut(&mut volume.map.0), list);
         volume.head = Some(commit.head());
         Ok(commit.head())
     }
