@@ -67,7 +67,9 @@ fn verify_sees_what_is_lost_and_what_is_too_much() {
         let mut lost = map.clone();
         lost.remove(key);
         let told = told_by_the_log(key, head);
-        assert_eq!(problems(head, &lost).is_empty(), !told, "{}", key.escape_ascii());
+        let found = problems(head, &lost);
+        assert_eq!(found.is_empty(), !told, "{}", key.escape_ascii());
+        assert!(found.iter().all(|problem| problem.contains(PLACE)), "{found:?}");
         // Values that are not empty are all checked against something, but for plain metadata and
         // the ids of old commits.
         if !value.is_empty() && key[0] != b'm' && (key[0] != b'k' || told) {
@@ -107,6 +109,19 @@ fn a_tally_sees_all_that_is_lost_or_old() {
         lost.insert(key.clone(), value);
         assert_eq!(tally(&lost), all);
     }
+}
+
+#[test]
+fn a_tally_is_kept_as_two_numbers() {
+    let mut tally = Tally::default();
+    let (one, other) = ([7, 0xFF, 0xFF, 0xFF, 0xFF], [2, 0, 0, 0]);
+    tally.replace(None, Some(&one));
+    tally.replace(None, Some(&other));
+    let bytes = tally.to_bytes();
+    assert_eq!(bytes[..8], 2_u64.to_le_bytes());
+    assert_eq!(bytes[8..], 0x1_0000_0001_u64.to_le_bytes());
+    assert_eq!(Tally::from_bytes(bytes), tally);
+    assert_eq!(Tally::from_bytes(bytes).keys(), 2);
 }
 
 #[test]
