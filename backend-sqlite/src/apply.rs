@@ -337,3 +337,27 @@ fn number<P: rusqlite::Params + Clone>(
         None => conn.prepare_cached(insert)?.insert(columns),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_remembered_up_to_a_number() {
+        let known = |creators: usize| {
+            let mut known = Known::default();
+            known.types.insert(RecordType::new("bug").unwrap(), 1);
+            known.origins.insert(ReplicaId::from_bytes([1; 16]), 1);
+            for number in 0..creators {
+                known.creators.insert(Creator::new(format!("creator {number}")).unwrap(), 1);
+            }
+            known.trim();
+            known.types.len() + known.origins.len() + known.creators.len()
+        };
+        for few in [0, 7, KNOWN_NAMES - 2] {
+            assert_eq!(known(few), few + 2);
+        }
+        assert_eq!(known(KNOWN_NAMES - 1), 0);
+        assert_eq!(known(KNOWN_NAMES), 0);
+    }
+}

@@ -213,3 +213,87 @@ impl Drop for Loan<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, mpsc};
+
+    use super::*;
+
+    fn pool() -> (tempfile::TempDir, Pool) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sqlite");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        let pool = Pool::new(Target {
+            path,
+            place: "here".to_owned(),
+            mode: Mode::ReadWrite,
+            busy_timeout: Duration::ZERO,
+        });
+        (directory, pool)
+    }
+
+    /// So many reads, each within the one before.
+    fn nested(pool: &Pool, depth: usize) {
+        if depth > 0 {
+            pool.with(|_| {
+                nested(pool, depth - 1);
+                Ok(())
+            })
+            .unwrap();
+        }
+    }
+
+    fn idle_and_lent(pool: &Pool) -> (usize, usize) {
+        let state = pool.lock();
+        (state.idle.len(), state.lent)
+    }
+
+    #[test]
+    fn connections_are_kept_for_later_up_to_a_number() {
+        let (_directory, pool) = pool();
+        for (depth, kept) in [(1, 1), (3, 3), (2, 3), (IDLE_CONNECTIONS + 3, IDLE_CONNECTIONS)] {
+            nested(&pool, depth);
+            assert_eq!(idle_and_lent(&pool), (kept, 0));
+        }
+        assert!(!pool.is_closed());
+        assert!(pool.close());
+        assert!(pool.is_closed());
+        assert_eq!(idle_and_lent(&pool), (0, 0));
+        assert!(!pool.close());
+        let late = pool.with(|_| Ok(()));
+        assert!(matches!(late, Err(StoreError::Closed { place, .. }) if place == "here"));
+    }
+
+    #[test]
+    fn closing_waits_for_a_read_and_keeps_no_connection() {
+        let (_directory, pool) = pool();
+        let (pool, read) = (Arc::new(pool), Arc::new(AtomicBool::new(false)));
+        let (begun, begins) = mpsc::channel();
+        let (end, ends) = mpsc::channel();
+        let reader = {
+            let (pool, read) = (Arc::clone(&pool), Arc::clone(&read));
+            std::thread::spawn(move || {
+                pool.with(|_| {
+                    begun.send(()).unwrap();
+                    ends.recv().unwrap();
+                    read.store(true, Ordering::SeqCst);
+                    Ok(())
+                })
+            })
+        };
+        begins.recv().unwrap();
+        let closer = {
+            let (pool, read) = (Arc::clone(&pool), Arc::clone(&read));
+            std::thread::spawn(move || (pool.close(), read.load(Ordering::SeqCst)))
+        };
+        while !pool.is_closed() {
+            std::thread::yield_now();
+        }
+        end.send(()).unwrap();
+        assert_eq!(closer.join().unwrap(), (true, true), "it waited for the read");
+        reader.join().unwrap().unwrap();
+        assert_eq!(idle_and_lent(&pool), (0, 0));
+    }
+}

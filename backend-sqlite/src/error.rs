@@ -71,3 +71,56 @@ pub(crate) fn damaged(place: &str, what: impl Display, why: impl Display) -> Sto
 fn within(place: &str, what: impl Display) -> String {
     format!("{what} in {place}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn said(code: i32) -> StoreError {
+        translate("here", "trying", Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    #[test]
+    fn each_error_of_sqlite_says_what_to_do() {
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_PROTOCOL] {
+            assert!(matches!(said(code), StoreError::Busy { .. }), "{code}");
+        }
+        assert!(matches!(said(ffi::SQLITE_FULL), StoreError::Full { .. }));
+        assert!(matches!(said(ffi::SQLITE_READONLY), StoreError::ReadOnly { .. }));
+        for code in [
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_NOTADB,
+            ffi::SQLITE_ERROR,
+            ffi::SQLITE_SCHEMA,
+            ffi::SQLITE_CONSTRAINT,
+            ffi::SQLITE_MISMATCH,
+        ] {
+            assert!(matches!(said(code), StoreError::Corrupt { .. }), "{code}");
+        }
+        assert!(matches!(said(ffi::SQLITE_TOOBIG), StoreError::InvalidCommit { .. }));
+        for code in [ffi::SQLITE_IOERR, ffi::SQLITE_CANTOPEN, ffi::SQLITE_NOMEM] {
+            assert!(matches!(said(code), StoreError::Io { .. }), "{code}");
+        }
+        let odd = translate("here", "trying", Error::InvalidColumnIndex(3));
+        assert!(matches!(odd, StoreError::Corrupt { .. }), "{odd}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_errors_of_files() {
+        let said = |kind: ErrorKind| file("here", "writing")(io::Error::from(kind));
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert!(matches!(said(kind), StoreError::Full { .. }), "{kind}");
+        }
+        assert!(matches!(said(ErrorKind::PermissionDenied), StoreError::Io { .. }));
+    }
+
+    #[test]
+    fn damage_is_said_with_its_place() {
+        let text = damaged("a.sqlite", "log entry 7", "bits").to_string();
+        assert!(text.contains("log entry 7 in a.sqlite"), "{text}");
+    }
+}

@@ -104,3 +104,36 @@ pub(crate) fn pinned<T>(
     let _ = run("ROLLBACK");
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ordinary commit adds a row; at every 256th, those beyond the last 1,024 go.
+    #[test]
+    fn old_commit_ids_are_forgotten_in_steps() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE commits (version INTEGER PRIMARY KEY, p, i, c)").unwrap();
+        let mut before = 0;
+        for version in 1..=REMEMBERED_COMMITS + 3 * FORGET_EVERY + 1 {
+            let number = version.cast_unsigned();
+            let head = Head {
+                version: Version::new(number),
+                position: Position::new(number),
+                commit: CommitId::from_bytes([1; 16]),
+            };
+            append(&conn, &head).unwrap();
+            let (count, oldest): (i64, i64) = conn
+                .query_row("SELECT count(*), min(version) FROM commits", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .unwrap();
+            let expected = match version % FORGET_EVERY {
+                0 => version.min(REMEMBERED_COMMITS),
+                _ => before + 1,
+            };
+            assert_eq!((count, oldest), (expected, version - expected + 1), "at {version}");
+            before = count;
+        }
+    }
+}

@@ -229,3 +229,29 @@ impl Scanning<'_> {
         Ok(Progress::ToTheEnd)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_remembered_up_to_a_number() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE record_type (id INTEGER PRIMARY KEY, name TEXT)").unwrap();
+        let name = |number: usize| RecordType::new(format!("type {number}")).unwrap();
+        let types = Types::default();
+        assert_eq!(types.number(&conn, "here", &name(0)).unwrap(), None);
+        for number in 1..=REMEMBERED_TYPES + 2 {
+            conn.execute("INSERT INTO record_type (name) VALUES (?1)", [name(number).as_str()])
+                .unwrap();
+            let found = types.number(&conn, "here", &name(number)).unwrap();
+            assert_eq!(found, i64::try_from(number).ok());
+            let remembered = types.0.read().unwrap().len();
+            assert_eq!(remembered, number.min(REMEMBERED_TYPES));
+        }
+        // What is remembered is not asked for again.
+        conn.execute_batch("DELETE FROM record_type").unwrap();
+        assert_eq!(types.number(&conn, "here", &name(1)).unwrap(), Some(1));
+        assert_eq!(types.number(&conn, "here", &name(REMEMBERED_TYPES + 1)).unwrap(), None);
+    }
+}
