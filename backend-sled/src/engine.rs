@@ -152,3 +152,25 @@ fn wait() {
 pub(crate) fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::layout::Layout;
+
+    #[test]
+    fn a_lock_that_is_given_back_soon_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path());
+        let other = sled::Config::new().path(layout.tree()).open().unwrap();
+        let holds = thread::spawn(move || {
+            (0..5).for_each(|_| wait());
+            drop(other);
+        });
+        let lock = layout.lock().unwrap();
+        drop(Engine::open("here", &layout.tree(), 1 << 20, lock).unwrap());
+        holds.join().unwrap();
+    }
+}

@@ -65,3 +65,64 @@ pub(crate) fn file<'p>(
         _ => StoreError::io(place, action, error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    fn said(error: Error) -> StoreError {
+        translate("here", "trying", sled::Error::Io(error))
+    }
+
+    #[test]
+    fn each_error_of_sled_says_what_to_do() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert!(matches!(said(kind.into()), StoreError::Full { .. }), "{kind}");
+        }
+        for kind in [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::NotFound] {
+            assert!(matches!(said(kind.into()), StoreError::Corrupt { .. }), "{kind}");
+        }
+        // sled's own words are damage, those of the system are not.
+        assert!(matches!(said(Error::other("odd bytes")), StoreError::Corrupt { .. }));
+        let of_system = Error::from_raw_os_error(i32::MAX);
+        assert!(matches!(said(of_system), StoreError::Io { .. }));
+        assert!(matches!(said(ErrorKind::PermissionDenied.into()), StoreError::Io { .. }));
+        let other = translate("here", "trying", sled::Error::Unsupported("it".to_owned()));
+        assert!(matches!(other, StoreError::Corrupt { .. }), "{other}");
+    }
+
+    #[test]
+    fn a_panic_of_sled_is_damage_with_its_words() {
+        for text in ["plain", "formatted 7"] {
+            let failed = call::<()>("here", "trying", || match text {
+                "plain" => panic!("plain"),
+                _ => panic!("formatted {}", 7),
+            });
+            let Err(error @ StoreError::Corrupt { .. }) = failed else { panic!("{failed:?}") };
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        assert_eq!(call("here", "trying", || Ok(7)).unwrap(), 7);
+    }
+
+    #[test]
+    fn the_lock_of_sled_is_told_from_other_errors() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = sled::Config::new().path(directory.path());
+        let open = config.open().unwrap();
+        assert!(is_lock(&config.open().unwrap_err()));
+        drop(open);
+        assert!(!is_lock(&sled::Error::Io(Error::other("odd bytes"))));
+        assert!(!is_lock(&sled::Error::Unsupported("could not acquire lock".to_owned())));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_errors_of_files() {
+        let said = |kind: ErrorKind| file("here", "writing")(Error::from(kind));
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert!(matches!(said(kind), StoreError::Full { .. }), "{kind}");
+        }
+        assert!(matches!(said(ErrorKind::PermissionDenied), StoreError::Io { .. }));
+    }
+}
