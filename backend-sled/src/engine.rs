@@ -166,7 +166,7 @@ mod tests {
         let layout = Layout::new(directory.path());
         let other = sled::Config::new().path(layout.tree()).open().unwrap();
         let holds = thread::spawn(move || {
-            (0..5).for_each(|_| wait());
+            (0..40).for_each(|_| wait());
             drop(other);
         });
         let lock = layout.lock().unwrap();

@@ -38,8 +38,8 @@ fn translate(place: &str, action: &str, error: sled::Error) -> StoreError {
             ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound => {
                 StoreError::corrupt(place, format!("{action}: {error}"))
             }
-            // sled's own words, and not those of the system.
-            ErrorKind::Other if error.raw_os_error().is_none() => {
+            // sled's own words: no error of the system is of this kind.
+            ErrorKind::Other => {
                 StoreError::corrupt(place, format!("{action}: {error}"))
             }
             _ => StoreError::io(place, action, error),
