@@ -173,4 +173,14 @@ mod tests {
         drop(Engine::open("here", &layout.tree(), 1 << 20, lock).unwrap());
         holds.join().unwrap();
     }
+
+    #[test]
+    fn what_else_keeps_sled_from_opening_is_not_taken_for_a_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path());
+        fs::write(layout.tree(), "a file and no directory").unwrap();
+        let lock = layout.lock().unwrap();
+        let refused = Engine::open("here", &layout.tree(), 1 << 20, lock).map(drop);
+        assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
+    }
 }

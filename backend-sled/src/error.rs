@@ -39,9 +39,7 @@ fn translate(place: &str, action: &str, error: sled::Error) -> StoreError {
                 StoreError::corrupt(place, format!("{action}: {error}"))
             }
             // sled's own words: no error of the system is of this kind.
-            ErrorKind::Other => {
-                StoreError::corrupt(place, format!("{action}: {error}"))
-            }
+            ErrorKind::Other => StoreError::corrupt(place, format!("{action}: {error}")),
             _ => StoreError::io(place, action, error),
         },
         error => StoreError::corrupt(place, format!("{action}: {error}")),

@@ -111,3 +111,38 @@ fn sync_directory(path: &Path) -> std::io::Result<()> {
 fn sync_directory(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_the_name_keeps_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("building"), "new").unwrap();
+        fs::write(at("taken"), "old").unwrap();
+        let refused = publish(&at("building"), &at("taken"), "here");
+        assert!(matches!(refused, Err(StoreError::AlreadyExists { .. })), "{refused:?}");
+        assert_eq!(fs::read(at("taken")).unwrap(), b"old");
+
+        let nowhere = publish(&at("building"), &at("nothing/name"), "here");
+        assert!(matches!(nowhere, Err(StoreError::Io { .. })), "{nowhere:?}");
+
+        publish(&at("building"), &at("free"), "here").unwrap();
+        assert_eq!(fs::read(at("free")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_was_built_is_taken_away_with_the_files_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let building = directory.path().join("building");
+        fs::write(&building, "new").unwrap();
+        for suffix in FILES_BESIDE {
+            fs::write(beside(&building, suffix), "new").unwrap();
+        }
+        discard(&building);
+        discard(&building);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
