@@ -229,9 +229,37 @@ mod tests {
             path,
             place: "here".to_owned(),
             mode: Mode::ReadWrite,
-            busy_timeout: Duration::ZERO,
+            busy_timeout: Duration::from_millis(1_234),
         });
         (directory, pool)
+    }
+
+    #[test]
+    fn connections_are_set_up_to_be_safe_and_durable() {
+        let (_directory, pool) = pool();
+        let number = |conn: &Connection, name: &str| -> i64 {
+            conn.pragma_query_value(None, name, |row| row.get(0)).unwrap()
+        };
+        let (reader, writer) = (pool.target.reader().unwrap(), pool.target.connect().unwrap());
+        pool.target.set_up_writer(&writer, Some(1_000)).unwrap();
+        for conn in [&reader, &writer] {
+            assert_eq!(number(conn, "busy_timeout"), 1_234);
+            assert_eq!(number(conn, "trusted_schema"), 0);
+            assert_eq!(number(conn, "cell_size_check"), 1);
+            assert_eq!(number(conn, "foreign_keys"), 0);
+            assert!(!conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER).unwrap());
+            assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).unwrap());
+        }
+        assert_eq!((number(&reader, "query_only"), number(&writer, "query_only")), (1, 0));
+        let full = 2;
+        assert_eq!(number(&writer, "synchronous"), full);
+        let mode: String =
+            writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        assert_eq!(number(&writer, "journal_size_limit"), i64::from(JOURNAL_BYTES));
+        assert_eq!(number(&writer, "wal_autocheckpoint"), i64::from(CHECKPOINT_PAGES));
+        assert_eq!(number(&writer, "cache_size"), -16_384, "in KiB");
+        assert_eq!(number(&writer, "max_page_count"), 1_000);
     }
 
     /// So many reads, each within the one before.
