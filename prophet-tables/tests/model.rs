@@ -198,3 +198,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_range_may_be_of_one_key() {
+    let one = |start: Bound<Bytes>, end: Bound<Bytes>| KeyRange { start, end };
+    let key = b"a".to_vec();
+    let just = one(Bound::Included(key.clone()), Bound::Included(key.clone()));
+    assert!(!just.is_empty() && just.contains(&key));
+    for range in [
+        one(Bound::Included(key.clone()), Bound::Excluded(key.clone())),
+        one(Bound::Excluded(key.clone()), Bound::Included(key.clone())),
+        one(Bound::Excluded(key.clone()), Bound::Excluded(key.clone())),
+    ] {
+        assert!(range.is_empty() && !range.contains(&key), "{range:?}");
+    }
+}
