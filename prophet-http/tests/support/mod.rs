@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "what the tests share, not all of them use")]
 
+#[cfg(feature = "server")]
+pub mod live;
+pub mod proxy;
 pub mod server;
 
 use std::path::Path;
