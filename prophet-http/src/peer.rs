@@ -14,6 +14,7 @@ use prophet_store::{
 };
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
+use tokio::time::sleep;
 
 use crate::connection::{Connection, Question, Trouble};
 use crate::options::HttpOptions;
@@ -348,7 +349,7 @@ impl Taking<'_> {
                 return Err(error);
             }
             let pause = self.peer.connection.pause(self.tried, None);
-            self.peer.on_runtime(tokio::time::sleep(pause)).await?;
+            self.peer.on_runtime(async move { sleep(pause).await }).await?;
             self.tried += 1;
         }
     }

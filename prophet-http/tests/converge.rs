@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 #![allow(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "a test waits for a server to end")]
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +29,7 @@ fn options() -> HttpOptions {
 /// From a server that has the replica, through a bad line.
 struct ByHttp {
     seed: u64,
-    carried: std::sync::atomic::AtomicU64,
+    carried: AtomicU64,
 }
 
 impl ByHttp {
@@ -37,8 +40,25 @@ impl ByHttp {
 
 struct Carried {
     peer: HttpPeer,
-    _proxy: Proxy,
-    _live: Live,
+    served: Option<(Proxy, Live)>,
+    store: Arc<dyn ReplicaStore>,
+    /// How many had hold of the store before it was served.
+    holders: usize,
+}
+
+impl Drop for Carried {
+    /// Waits until nothing of the server has hold of the store any more: it may be for one handle at a
+    /// time, and is opened again.
+    fn drop(&mut self) {
+        self.served = None;
+        for _ in 0..1_000 {
+            if Arc::strong_count(&self.store) <= self.holders + 1 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server does not let go of the store");
+    }
 }
 
 #[async_trait]
@@ -59,11 +79,15 @@ impl Carrier for ByHttp {
         from: &'a Replica,
         _: &VersionVector,
     ) -> Result<Box<dyn ChangesetSource + 'a>, Error> {
-        let number = self.carried.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let live = Live::of(from);
+        let number = self.carried.fetch_add(1, Ordering::Relaxed);
+        let store = Arc::clone(from.store());
+        let holders = Arc::strong_count(&store) - 1;
+        let served = Replica::options().open_shared(Arc::clone(&store)).await?;
+        let live = Live::of(&served);
+        drop(served);
         let proxy = Proxy::flawed(live.port, self.seed.wrapping_mul(1_000).wrapping_add(number));
         let peer = HttpPeer::new(&proxy.url(), options())?;
-        Ok(Box::new(Carried { peer, _proxy: proxy, _live: live }))
+        Ok(Box::new(Carried { peer, served: Some((proxy, live)), store, holders }))
     }
 }
 

@@ -39,10 +39,12 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines.map(Result::unwrap).find_map(|line| {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines.by_ref().map(Result::unwrap).find_map(|line| {
             line.split_once("port ").map(|(_, port)| port.trim().parse().unwrap())
         });
+        // It goes on to say how long it has been running.
+        std::thread::spawn(move || lines.count());
         Self { child, port: port.expect("the server says its port") }
     }
 
@@ -139,7 +141,7 @@ fn two_processes_sync_and_one_of_them_is_killed() {
 }
 
 /// So many changesets of so many bytes each are far more than either side may hold.
-const LARGE: usize = 400;
+const LARGE: usize = 256;
 const LARGE_BYTES: usize = 1 << 20;
 /// Several batches of 4 MiB, one commit of them as SQLite has it, and the pieces in between.
 const MOST_MEMORY: u64 = 160 << 20;
