@@ -38,6 +38,10 @@ mod peer;
 #[cfg(any(feature = "client", feature = "server"))]
 mod pipe;
 #[cfg(any(feature = "client", feature = "server"))]
+#[cfg_attr(
+    not(all(feature = "client", feature = "server")),
+    allow(dead_code, reason = "each side has use for a part of it")
+)]
 mod protocol;
 #[cfg(feature = "client")]
 mod push;

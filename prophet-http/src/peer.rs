@@ -69,7 +69,7 @@ struct Incoming {
 /// What came instead of a bundle, or a bundle.
 enum Came {
     Standing(Standing),
-    Bundle(Incoming),
+    Bundle(Box<Incoming>),
 }
 
 /// What a server may take for known to the puller.
@@ -216,7 +216,7 @@ impl HttpPeer {
         };
         let (body, ended) = self.body(response)?;
         match StreamedBundle::begin(body, &self.connection.place).await {
-            Ok(bundle) => Ok(Ok(Came::Bundle(Incoming { bundle, ended }))),
+            Ok(bundle) => Ok(Ok(Came::Bundle(Box::new(Incoming { bundle, ended })))),
             Err(error) if ended.load(Ordering::Relaxed) => {
                 Ok(Err(Trouble::lost(error.to_string())))
             }
@@ -279,7 +279,7 @@ impl ChangesetSource for HttpPeer {
                 if waiting.len() >= WAITING {
                     waiting.remove(0);
                 }
-                waiting.push(incoming);
+                waiting.push(*incoming);
                 Ok(offer)
             }
             Came::Standing(standing) if standing.answer == Answer::NothingNew => Ok(Offer {
@@ -359,7 +359,7 @@ impl Taking<'_> {
         for basis in [Basis::Assumed, Basis::Exact] {
             match self.peer.news(&self.known, basis).await? {
                 Came::Bundle(incoming) if covers(&self.known, incoming.bundle.basis()) => {
-                    return Ok(Some(incoming));
+                    return Ok(Some(*incoming));
                 }
                 Came::Bundle(_) => {}
                 Came::Standing(standing) if standing.answer == Answer::NothingNew => {

@@ -45,7 +45,7 @@ impl Process {
         });
         // It goes on to say how long it has been running.
         std::thread::spawn(move || lines.count());
-        Self { child, port: port.expect("the server says its port") }
+        Self { child, port: port.unwrap() }
     }
 
     fn url(&self) -> String {
@@ -177,7 +177,7 @@ fn neither_side_holds_more_than_a_few_batches() {
             eprintln!(
                 "{} MB: the server pulled from {} (before {}), the one pushed to {} (before {}), \
                  here {} (MB at most)",
-                LARGE * LARGE_BYTES >> 20,
+                (LARGE * LARGE_BYTES) >> 20,
                 megabytes(after[0]),
                 megabytes(before[0]),
                 megabytes(after[1]),

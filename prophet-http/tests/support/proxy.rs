@@ -267,7 +267,7 @@ pub fn next_seed() -> u64 {
     let mut next = NEXT.lock().unwrap();
     let first = || {
         let seed = std::env::var("PROPHET_PROXY_SEED").ok();
-        seed.map_or(1, |seed| seed.parse().expect("PROPHET_PROXY_SEED is a number"))
+        seed.map_or(1, |seed| seed.parse().unwrap())
     };
     let seed = next.unwrap_or_else(first);
     *next = Some(seed + 1);
