@@ -1,4 +1,7 @@
-//! Pulling from trees of files over HTTP and HTTPS: from any web server that serves files.
+//! Prophet over HTTP.
+//!
+//! With the feature `client`: pulling from trees of files over HTTP and HTTPS, from any web server
+//! that serves files.
 //!
 //! ```no_run
 //! # #[cfg(feature = "client")]
@@ -13,9 +16,10 @@
 //! # }
 //! ```
 //!
-//! All of it is behind the feature `client`. It needs no runtime of the caller's: requests run on
-//! one thread of this crate's own, which begins with the first of them, and any executor can wait
-//! for what they bring.
+//! It needs no runtime of the caller's: requests run on one thread of this crate's own, which begins
+//! with the first of them, and any executor can wait for what they bring.
+//!
+//! With the feature `server`: the HTTP API of a replica, on tokio; see the module `server`.
 
 #[cfg(feature = "client")]
 mod answer;
@@ -25,6 +29,8 @@ mod client;
 mod options;
 #[cfg(feature = "client")]
 mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "client")]
 mod source;
 
