@@ -74,8 +74,19 @@ impl FromRequest<Shared> for Body {
 }
 
 impl Body {
-    /// The properties that the body gives a record. `null` is *absent*; all of a form is text.
-    pub(super) fn properties(&self) -> Result<Properties, Problem> {
+    /// All properties of a record: there is nothing that could be *absent* from it.
+    pub(super) fn whole(&self) -> Result<Properties, Problem> {
+        let properties = self.changes()?;
+        match properties.iter().find(|(_, value)| value.is_none()) {
+            Some((name, _)) => Err(Problem::malformed(format!(
+                "the body has null for {name:?}; what a record is not to have, leave out"
+            ))),
+            None => Ok(properties),
+        }
+    }
+
+    /// What is to change of a record. `null` is *absent*; all of a form is text.
+    pub(super) fn changes(&self) -> Result<Properties, Problem> {
         match &self.media {
             Media::Json | Media::Unsaid => {
                 let Named(properties) = self.json()?;
@@ -202,10 +213,10 @@ mod tests {
     fn json_and_forms_are_properties() {
         let json = body("application/json; charset=utf-8", r#"{"a": 1, "b": null}"#);
         let expected = Properties::new().with("a", 1).unwrap().absent("b").unwrap();
-        assert_eq!(json.properties(), Ok(expected));
+        assert_eq!(json.changes(), Ok(expected));
         let form = body(FORM, "a=1&b=x+y%C3%A9");
         let expected = Properties::new().with("a", "1").unwrap().with("b", "x yé").unwrap();
-        assert_eq!(form.properties(), Ok(expected));
+        assert_eq!(form.changes(), Ok(expected));
     }
 
     #[test]
@@ -223,13 +234,19 @@ mod tests {
             r#"{"a": 9223372036854775808}"#,
             "{}{}",
         ] {
-            assert!(body(JSON, bad).properties().is_err(), "{bad}");
+            assert!(body(JSON, bad).changes().is_err(), "{bad}");
         }
         for bad in ["a=1&a=2", "=x", r#"{"a": 1}"#] {
-            assert!(body(FORM, bad).properties().is_err(), "{bad}");
+            assert!(body(FORM, bad).changes().is_err(), "{bad}");
         }
-        assert!(body("text/html", "{}").properties().is_err());
-        assert!(body(TEXT, "{}").properties().is_err());
+        assert!(body("text/html", "{}").changes().is_err());
+        assert!(body(TEXT, "{}").changes().is_err());
+    }
+
+    #[test]
+    fn a_whole_record_has_no_absent_properties() {
+        assert!(body(JSON, r#"{"a": 1}"#).whole().is_ok());
+        assert!(body(JSON, r#"{"a": 1, "b": null}"#).whole().is_err());
     }
 
     #[test]
@@ -246,6 +263,6 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused_and_no_stack_overflows() {
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(body(JSON, &deep).properties().is_err());
+        assert!(body(JSON, &deep).changes().is_err());
     }
 }

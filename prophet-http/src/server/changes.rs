@@ -103,9 +103,7 @@ pub(super) async fn changes(
 
 /// The position that a client saw last, as it says.
 fn last_seen(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
-    let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let number = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let number = number.and_then(|text| text.parse().ok()).filter(|number| *number < 1 << 53);
     number.map(|number| Some(Position::new(number))).ok_or_else(|| {

@@ -139,6 +139,10 @@ pub(super) struct RecordConflicts {
 /// A decision about a conflict.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "conflict": "0000000000000000000000000000000000000000000000000000000000000000",
+    "choice": "fixed"
+}))]
 pub(super) struct Decision {
     /// The `id` of the conflict.
     #[schema(value_type = schema::Digest)]

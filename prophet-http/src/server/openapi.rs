@@ -5,10 +5,11 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use hyper::StatusCode;
+use serde_json::Value as Json;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Content, HttpMethod, OpenApi, Ref, RefOr, ResponseBuilder, ServerBuilder};
+use utoipa::openapi::{Content, HttpMethod, Ref, RefOr, ResponseBuilder, ServerBuilder};
 use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
 
 use super::options::ServerOptions;
@@ -66,7 +67,8 @@ pub(super) async fn openapi(
     mount: Mount,
     NoParams: NoParams,
 ) -> Result<Response, Problem> {
-    Ok(respond::json(StatusCode::OK, &describe(&app.options, &mount)))
+    let api = describe(&app.options, &mount).map_err(|error| Problem::failed(&error))?;
+    Ok(respond::json(StatusCode::OK, &api))
 }
 
 /// What belongs together.
@@ -82,7 +84,7 @@ const TAGS: [(&str, &str); 6] = [
 /// The name of the one way to show who one is.
 const BEARER: &str = "bearer";
 
-fn describe(options: &ServerOptions, mount: &Mount) -> OpenApi {
+fn describe(options: &ServerOptions, mount: &Mount) -> Result<Json, serde_json::Error> {
     let mut api = Description::openapi();
     let base = if mount.0.is_empty() { "/" } else { &mount.0 };
     api.servers = Some(vec![ServerBuilder::new().url(base).build()]);
@@ -93,10 +95,7 @@ fn describe(options: &ServerOptions, mount: &Mount) -> OpenApi {
         api.paths.paths.retain(|path, _| !path.starts_with("/replica/"));
     }
     let components = api.components.get_or_insert_default();
-    let mut schemas = vec![
-        (ProblemBody::name().into_owned(), ProblemBody::schema()),
-        (schema::Value::name().into_owned(), schema::Value::schema()),
-    ];
+    let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
     ProblemBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
     let uses_tokens = !options.tokens.is_empty();
@@ -117,13 +116,20 @@ fn describe(options: &ServerOptions, mount: &Mount) -> OpenApi {
             let Some(operation) = operation else { continue };
             let writes = method != HttpMethod::Get;
             if uses_tokens && !is_open && (writes && !options.open || options.private) {
-                operation.security =
-                    Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, [])]);
+                let needs = SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []);
+                operation.security = Some(vec![needs]);
             }
             complete(operation, writes);
         }
     }
-    api
+    let mut api = serde_json::to_value(api)?;
+    if let Some(schemas) = api.pointer_mut("/components/schemas").and_then(Json::as_object_mut) {
+        schemas.extend(schema::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+    }
+    if let Some(paths) = api.get_mut("paths") {
+        without_null(paths);
+    }
+    Ok(api)
 }
 
 /// What can be wrong with any request, and that whatever is wrong is told as a problem.
@@ -155,9 +161,36 @@ fn complete(operation: &mut Operation, writes: bool) {
             .or_insert_with(|| RefOr::T(ResponseBuilder::new().description(description).build()));
     }
     for (status, response) in responses {
-        if let (RefOr::T(response), '4' | '5') = (response, status.chars().next().unwrap_or(' ')) {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+        {
             let problem = Content::new(Some(Ref::from_schema_name("Problem")));
             response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(problem));
         }
+    }
+}
+
+/// Parameters and headers that may be left out are never null.
+fn without_null(described: &mut Json) {
+    match described {
+        Json::Object(fields) => {
+            if let Some(Json::Array(types)) = fields.get_mut("type") {
+                types.retain(|kind| kind != "null");
+                if let [only] = types.as_mut_slice() {
+                    let only = only.take();
+                    fields.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Json::Array(kinds)) = fields.get_mut("oneOf") {
+                kinds.retain(|kind| kind.get("type").is_none_or(|kind| kind != "null"));
+                if let [only] = kinds.as_mut_slice() {
+                    *described = only.take();
+                    return;
+                }
+            }
+            fields.values_mut().for_each(without_null);
+        }
+        Json::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
     }
 }

@@ -30,8 +30,8 @@ pub(super) fn routes() -> Router<Shared> {
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
         ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-None-Match" = Option<String>, Header, description = "The tag of a state that is known."),
-        ("If-Match" = Option<String>, Header, description = "The tag of the state that is wanted."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "The tag of a state that is known."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "The tag of the state that is wanted."),
     ),
     responses(
         (status = 200, description = "Its value. The tag is that of the record.",
@@ -65,8 +65,8 @@ pub(super) async fn read(
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
         ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-Match" = Option<String>, Header, description = "Only if the record is in the state of this tag."),
-        ("If-None-Match" = Option<String>, Header, description = "Only if it is not in that state."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "Only if the record is in the state of this tag."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
     ),
     request_body(description = "The value.", content(
         (schema::Value = "application/json"),
@@ -118,8 +118,8 @@ pub(super) async fn set(
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
         ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-Match" = Option<String>, Header, description = "Only if the record is in the state of this tag."),
-        ("If-None-Match" = Option<String>, Header, description = "Only if it is not in that state."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "Only if the record is in the state of this tag."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
     ),
     request_body(description = "The value.", content(
         (schema::Value = "application/json"),
@@ -149,8 +149,8 @@ pub(super) fn post_set() {}
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
         ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-Match" = Option<String>, Header, description = "Only if the record is in the state of this tag."),
-        ("If-None-Match" = Option<String>, Header, description = "Only if it is not in that state."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "Only if the record is in the state of this tag."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
     ),
     responses(
         (status = 204, description = "The record does not have it any more."),

@@ -103,7 +103,7 @@ impl<'a> RecordItem<'a> {
 /// The types of which there are records.
 #[utoipa::path(
     get, path = "/records.json", tag = "records", operation_id = "list_types",
-    params(("If-None-Match" = Option<String>, Header, description = "The tag of a state that is known.")),
+    params(("If-None-Match" = Option<schema::Tags>, Header, description = "The tag of a state that is known.")),
     responses(
         (status = 200, description = "The types.", body = Types, headers(("ETag" = String))),
         (status = 304, description = "Nothing has changed since."),
@@ -221,7 +221,7 @@ pub(super) async fn create(
     NoParams: NoParams,
     body: Body,
 ) -> Result<Response, Problem> {
-    let properties = body.properties()?;
+    let properties = body.whole()?;
     let edited = app
         .writer(&caller)?
         .edit(|edit| {
@@ -250,8 +250,8 @@ pub(super) async fn create(
         ("id" = schema::Id, Path, description = "Its id."),
         ("at" = Option<u64>, Query, maximum = 9_007_199_254_740_991_u64,
             description = "As it was at this position of the log."),
-        ("If-None-Match" = Option<String>, Header, description = "The tag of a state that is known."),
-        ("If-Match" = Option<String>, Header, description = "The tag of the state that is wanted."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "The tag of a state that is known."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "The tag of the state that is wanted."),
     ),
     responses(
         (status = 200, description = "Its properties. If writes disagree on it, `Link` leads to \
@@ -292,8 +292,8 @@ pub(super) async fn read(
     params(
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<String>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<String>, Header, description = "Only if it is not in that state."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
     ),
     request_body(description = "What is to change.", content(
         (schema::Changes = "application/json"),
@@ -318,7 +318,7 @@ pub(super) async fn change(
     body: Body,
 ) -> Result<Response, Problem> {
     let conditions = Conditions::of(&headers)?;
-    let properties = body.properties()?;
+    let properties = body.changes()?;
     let edited = write(&app, &caller, &key, &conditions, |edit, _| {
         let (key, properties) = (key.clone(), properties.clone());
         async move { edit.update(&key, properties).await }
@@ -332,8 +332,8 @@ pub(super) async fn change(
     params(
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<String>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<String>, Header, description = "Only if it is not in that state."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
     ),
     request_body(description = "What is to change.", content(
         (schema::Changes = "application/json"),
@@ -359,8 +359,8 @@ pub(super) fn post_change() {}
     params(
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<String>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<String>, Header,
+        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
+        ("If-None-Match" = Option<schema::Tags>, Header,
             description = "Only if it is not in that state; with an asterisk, only if it does not exist."),
     ),
     request_body(description = "All that it is to show.", content(
@@ -388,7 +388,7 @@ pub(super) async fn replace(
     body: Body,
 ) -> Result<Response, Problem> {
     let conditions = Conditions::of(&headers)?;
-    let properties = body.properties()?;
+    let properties = body.whole()?;
     let edited = write(&app, &caller, &key, &conditions, |edit, before| {
         let (key, properties) = (key.clone(), properties.clone());
         async move {
@@ -413,8 +413,8 @@ pub(super) async fn replace(
     params(
         ("type" = schema::TypeName, Path, description = "The type of the record."),
         ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<String>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<String>, Header, description = "Only if it is not in that state."),
+        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
     ),
     responses(
         (status = 204, description = "It was deleted."),

@@ -2,28 +2,38 @@
 
 use std::borrow::Cow;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
+use utoipa::openapi::schema::Object;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! schema {
-    ($($(#[$doc:meta])* $name:ident => $json:expr;)*) => {$(
-        $(#[$doc])*
-        pub(super) struct $name;
+    ($($(#[$doc:meta])* $name:ident => $json:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[allow(dead_code, reason = "it names a schema, and there are no values of it")]
+            pub(super) struct $name;
 
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                // What is not a schema would be found by every test of the description.
-                serde_json::from_value($json).unwrap_or_default()
+            /// What it stands for until [`all`] takes its place: the builder of descriptions cannot
+            /// say all that a schema can.
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    RefOr::T(Schema::Object(Object::new()))
+                }
             }
-        }
 
-        impl ToSchema for $name {
-            fn name() -> Cow<'static, str> {
-                Cow::Borrowed(stringify!($name))
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    Cow::Borrowed(stringify!($name))
+                }
             }
+        )*
+
+        /// All of these, by name.
+        pub(super) fn all() -> Vec<(&'static str, Json)> {
+            vec![$((stringify!($name), $json)),*]
         }
-    )*};
+    };
 }
 
 /// Names have no control characters.
@@ -34,6 +44,7 @@ schema! {
     Value => json!({
         "description": "A value: there is no null. Bytes and references to records are objects \
             with one key that begins with \"$\"; a map with such keys stands within \"$map\".",
+        "example": "fixed",
         "anyOf": [
             { "type": "boolean" },
             { "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX },
@@ -151,6 +162,12 @@ schema! {
     /// The id of a record, a replica or a database.
     Id => json!({
         "type": "string", "format": "uuid", "example": "018f2d6e-7b1c-7000-8000-000000000001"
+    });
+
+    /// Tags, as conditions name them.
+    Tags => json!({
+        "type": "string",
+        "pattern": "^(\\*|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\")*)$"
     });
 
     /// The order of a log.

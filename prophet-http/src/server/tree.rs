@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -20,10 +21,10 @@ use tokio::sync::Mutex;
 use tower::Service as _;
 use tower_http::services::ServeDir;
 
-use super::Shared;
 use super::etag::{self, Conditions};
 use super::problem::{Kind, Problem};
 use super::respond::{aside, not_modified};
+use super::{Shared, schema};
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/replica/{*name}", get(file))
@@ -76,7 +77,7 @@ impl Published {
     params(
         ("name" = String, Path, description = "The name of the file in the tree.",
             example = "manifest.json"),
-        ("If-None-Match" = Option<String>, Header, description = "The tag of a file that is known."),
+        ("If-None-Match" = Option<schema::Tags>, Header, description = "The tag of a file that is known."),
     ),
     responses(
         (status = 200, description = "The file.", content(
@@ -92,9 +93,10 @@ impl Published {
 )]
 pub(super) async fn file(
     State(app): State<Shared>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     mut request: Request,
 ) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(|rejection| Problem::malformed(rejection.to_string()))?;
     let conditions = Conditions::of(request.headers())?;
     let nothing = || Problem::new(Kind::NotFound, format!("the tree has no file {name:?}"));
     let Some(tree) = &app.tree else { return Err(nothing()) };
