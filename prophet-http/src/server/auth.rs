@@ -118,7 +118,10 @@ fn shown<'a>(
         return Err(wrong());
     }
     // All are looked at, so that time does not tell which one it was.
-    let found = options.tokens.iter().filter(|token| token.is(secret)).last();
+    let found = options
+        .tokens
+        .iter()
+        .fold(None, |found, token| if token.is(secret) { Some(token) } else { found });
     found.map(Some).ok_or_else(wrong)
 }
 

@@ -77,12 +77,13 @@ impl Body {
     /// All properties of a record: there is nothing that could be *absent* from it.
     pub(super) fn whole(&self) -> Result<Properties, Problem> {
         let properties = self.changes()?;
-        match properties.iter().find(|(_, value)| value.is_none()) {
-            Some((name, _)) => Err(Problem::malformed(format!(
+        let absent = properties.iter().find(|(_, value)| value.is_none());
+        if let Some((name, _)) = absent {
+            return Err(Problem::malformed(format!(
                 "the body has null for {name:?}; what a record is not to have, leave out"
-            ))),
-            None => Ok(properties),
+            )));
         }
+        Ok(properties)
     }
 
     /// What is to change of a record. `null` is *absent*; all of a form is text.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode, Uri};
 use prophet_store::{Error, NameError, StoreError};
 use serde::Serialize;
@@ -82,7 +82,7 @@ impl Kind {
 pub(super) struct Problem {
     kind: Kind,
     detail: String,
-    headers: HeaderMap,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     /// What is wrong with each record and property, where rules say so.
     problems: Vec<Broken>,
 }
@@ -123,8 +123,7 @@ pub(super) struct Broken {
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let (headers, problems) = (HeaderMap::new(), Vec::new());
-        Self { kind, detail: detail.into(), headers, problems }
+        Self { kind, detail: detail.into(), header: None, problems: Vec::new() }
     }
 
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
@@ -139,7 +138,7 @@ impl Problem {
 
     #[must_use]
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.header = Some(Box::new((name, value)));
         self
     }
 
@@ -251,7 +250,12 @@ impl IntoResponse for Problem {
         // Texts and numbers, which always are JSON.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let kind = [(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))];
-        (status, kind, self.headers, body).into_response()
+        let mut response = (status, kind, body).into_response();
+        if let Some(header) = self.header {
+            let (name, value) = *header;
+            response.headers_mut().insert(name, value);
+        }
+        response
     }
 }
 
