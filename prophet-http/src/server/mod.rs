@@ -162,6 +162,9 @@ fn routes(app: Shared) -> Router {
     if app.tree.is_some() {
         all = all.merge(tree::routes());
     }
+    // Routes that are for programs of Prophet are merged here, each group a router of its own; what
+    // of them only reads, `auth` says.
+    let all: Router = all.with_state(app.clone());
     let router = all
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -182,8 +185,5 @@ fn routes(app: Shared) -> Router {
                 .expose_headers([ETAG, LINK, LOCATION, RETRY_AFTER]),
         ),
     };
-    router
-        .layer(middleware::from_fn(respond::finish))
-        .layer(middleware::from_fn(trace::trace))
-        .with_state(app)
+    router.layer(middleware::from_fn(respond::finish)).layer(middleware::from_fn(trace::trace))
 }

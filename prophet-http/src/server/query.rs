@@ -13,6 +13,9 @@ const USUAL: u64 = 100;
 /// No page has more.
 const MOST: u64 = 1_000;
 
+/// No query has more conditions, nor more steps in its order: each record is held against them all.
+const MOST_CONDITIONS: usize = 32;
+
 /// The parameters of a query string.
 #[derive(Debug, Default)]
 pub(super) struct Params(Vec<(String, String)>);
@@ -104,6 +107,14 @@ pub(super) const LISTING: &[&str] = &["where", "order", "contested", "limit", "c
 /// The query that a query string stands for.
 pub(super) fn query(record_type: RecordType, params: &Params) -> Result<Query, Problem> {
     let mut query = Query::of(record_type)?.limit(params.limit()?);
+    for name in ["where", "order"] {
+        if params.all(name).count() > MOST_CONDITIONS {
+            return Err(Problem::malformed(format!(
+                "the address has the parameter {name} more than {MOST_CONDITIONS} times; leave \
+                 some out"
+            )));
+        }
+    }
     for condition in params.all("where") {
         let predicate: Predicate =
             condition.parse().map_err(|error: <Predicate as FromStr>::Err| {
@@ -186,5 +197,8 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        assert!(read(&["where=a"; 32].join("&")).is_ok());
+        assert!(read(&["where=a"; 33].join("&")).is_err());
+        assert!(read(&["order=a"; 33].join("&")).is_err());
     }
 }
