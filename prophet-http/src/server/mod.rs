@@ -10,7 +10,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let replica = Replica::open(MemoryStore::new(Identity::new_database()?)).await?;
 //! let listener = TcpListener::bind("127.0.0.1:8008").await?;
-//! let options = ServerOptions::new().token(Token::new("a long secret")?);
+//! let options = ServerOptions::new().token(Token::new("a-long-secret")?);
 //! serve(listener, replica, options, std::future::pending()).await?;
 //! # Ok(())
 //! # }

@@ -14,7 +14,7 @@ use prophet_store::Creator;
 /// ```
 /// use prophet_http::server::{ServerOptions, Token};
 ///
-/// let ada = Token::new("a long secret")?.of("ada@example.org".parse()?);
+/// let ada = Token::new("a-long-secret")?.of("ada@example.org".parse()?);
 /// let options = ServerOptions::new().token(ada).body_limit(1 << 20);
 /// # let _ = options;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
