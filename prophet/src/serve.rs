@@ -83,7 +83,7 @@ impl ServeArgs {
             output.note("only programs on this machine can reach it; --bind 0.0.0.0 lets others");
         }
         let identity = session.replica.store().facts().identity;
-        local::announce(&identity.replica.to_string(), address.port(), identity.database)
+        local::announce(&identity.replica.to_string(), address, identity.database)
     }
 
     /// Begins to listen.

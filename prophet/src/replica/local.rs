@@ -1,6 +1,7 @@
 //! Replicas on the local network, found and announced by multicast DNS.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_lite::future;
@@ -31,14 +32,22 @@ impl Drop for Announcement {
     }
 }
 
-/// Announces that a replica of `database` is served at `port`.
-pub(crate) fn announce(name: &str, port: u16, database: DatabaseId) -> Result<Announcement> {
+/// Announces that a replica of `database` is served at `address`.
+pub(crate) fn announce(
+    name: &str,
+    address: SocketAddr,
+    database: DatabaseId,
+) -> Result<Announcement> {
     let daemon = daemon()?;
     let host = format!("{}.local.", host_label(name));
     let database = database.to_string();
-    let info = ServiceInfo::new(SERVICE, name, &host, "", port, &[(DATABASE, &*database)][..])
-        .map_err(failed)?
-        .enable_addr_auto();
+    let told = &[(DATABASE, &*database)][..];
+    // Who listens on all addresses is found by each of them, and else by the one alone.
+    let everywhere = address.ip().is_unspecified();
+    let ip = if everywhere { String::new() } else { address.ip().to_string() };
+    let info = ServiceInfo::new(SERVICE, name, &host, ip.as_str(), address.port(), told);
+    let info = info.map_err(failed)?;
+    let info = if everywhere { info.enable_addr_auto() } else { info };
     let name = info.get_fullname().to_owned();
     daemon.register(info).map_err(failed)?;
     Ok(Announcement { daemon, name })
@@ -55,7 +64,8 @@ fn host_label(name: &str) -> String {
 pub(crate) async fn browse(database: DatabaseId, patience: Duration) -> Result<BTreeSet<String>> {
     let daemon = daemon()?;
     let events = daemon.browse(SERVICE).map_err(failed)?;
-    let mut found = BTreeSet::new();
+    // By the name of each: it is told of anew when another of its addresses gets known.
+    let mut found = BTreeMap::new();
     let wanted = database.to_string();
     let listen = async {
         while let Ok(event) = events.recv_async().await {
@@ -63,20 +73,19 @@ pub(crate) async fn browse(database: DatabaseId, patience: Duration) -> Result<B
             if service.txt_properties.get_property_val_str(DATABASE) != Some(&wanted) {
                 continue;
             }
-            // One address is enough; those of version 4 need no scope.
+            // One address is enough; those of version 4 need no scope, and that of the loopback is of
+            // another machine, unless it is the only one.
             let addresses = service.addresses.iter().map(mdns_sd::ScopedIp::to_ip_addr);
-            if let Some(address) = addresses.min_by_key(|address| address.is_ipv6()) {
-                let host = match address {
-                    std::net::IpAddr::V4(address) => address.to_string(),
-                    std::net::IpAddr::V6(address) => format!("[{address}]"),
-                };
-                found.insert(format!("http://{host}:{}", service.port));
+            let best = addresses.min_by_key(|ip| (ip.is_loopback(), ip.is_ipv6(), *ip));
+            if let Some(ip) = best {
+                let address = SocketAddr::new(ip, service.port);
+                found.insert(service.fullname.clone(), format!("http://{address}"));
             }
         }
     };
     future::or(listen, SystemEnvironment::default().sleep(patience)).await;
     drop(daemon.shutdown());
-    Ok(found)
+    Ok(found.into_values().collect())
 }
 
 fn daemon() -> Result<ServiceDaemon> {
@@ -97,11 +106,11 @@ mod tests {
     #[test]
     fn what_is_announced_is_found_by_those_of_its_database_only() -> Result<()> {
         let (ours, theirs) = (DatabaseId::from_bytes([7; 16]), DatabaseId::from_bytes([8; 16]));
-        let _ours = announce("a test of ours", 18_008, ours)?;
-        let _theirs = announce("a test of theirs", 18_009, theirs)?;
+        let (here, there) = (([127, 0, 0, 1], 18_008).into(), ([127, 0, 0, 1], 18_009).into());
+        let _ours = announce("a test of ours", here, ours)?;
+        let _theirs = announce("a test of theirs", there, theirs)?;
         let found = future::block_on(browse(ours, Duration::from_secs(3)))?;
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found.iter().all(|url| url.ends_with(":18008")), "{found:?}");
+        assert_eq!(found, BTreeSet::from(["http://127.0.0.1:18008".to_owned()]));
         Ok(())
     }
 }
