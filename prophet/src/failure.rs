@@ -141,7 +141,11 @@ impl From<Error> for Failure {
             Error::Store(error) => exit_of(error),
             _ => Exit::Failed,
         };
-        Self::new(exit, error.to_string())
+        let hint = match &error {
+            Error::NoSuchLuid { .. } => "; `prophet list` gives each record its number",
+            _ => "",
+        };
+        Self::new(exit, format!("{error}{hint}"))
     }
 }
 

@@ -163,7 +163,10 @@ fn given_or(mut global: args::Global, context: &Context) -> args::Global {
 
 /// What clap says of a command that is none, with what might have been meant.
 fn unknown(words: &[String]) -> Failure {
-    let strict = args::command().allow_external_subcommands(false);
+    let commands = args::command();
+    let strict = clap::Command::new("prophet")
+        .subcommand_required(true)
+        .subcommands(commands.get_subcommands().cloned());
     let typed = std::iter::once("prophet").chain(words.iter().map(String::as_str));
     match strict.try_get_matches_from(typed) {
         Err(error) => error.into(),

@@ -119,7 +119,7 @@ fn make_parent(path: &Path) -> Result<()> {
 
 /// What changesets are pulled from at a place.
 pub(crate) async fn source(place: &Place, creator: &str) -> Result<Box<dyn ChangesetSource>> {
-    Ok(match place {
+    Ok(match &find(place)?.place {
         Place::Bundle(path) => Box::new(Bundle::open(path).map_err(unreadable(path))?),
         Place::Tree(path) => {
             let fetch = DirectoryFetch::new(path);
@@ -143,7 +143,7 @@ fn unreadable(path: &Path) -> impl FnOnce(prophet_store::Error) -> Failure {
 
 /// The replica at a place to which changesets are pushed.
 pub(crate) async fn target(place: &Place, creator: &str) -> Result<Replica> {
-    match place {
+    match &find(place)?.place {
         Place::Web(url) => Err(Failure::failed(format!(
             "{url}: pushing over HTTP is not in this build; have the other side pull, or push to a \
              replica on this machine or in a bucket"

@@ -53,7 +53,7 @@ fn what_is_not_there_is_3() {
         (&["bundle", "inspect", "nothing.bundle"], "nothing.bundle"),
         (&["import", "nothing.jsonl"], "nothing.jsonl"),
         (&["create", "bug", "a=@nothing"], "nothing"),
-        (&["clone", "nothing", "other"], "no replica at nothing"),
+        (&["clone", "nothing", "other"], "there is no replica at"),
         (&["aliases", "remove", "x"], "no alias"),
     ] {
         let said = ada.fails(3, words);

@@ -10,6 +10,8 @@ fn bugs(office: &Office) -> Person {
          {\"type\":\"bug\",\"id\":\"01234567-0000-7000-8000-000000000002\",\"properties\":{\"title\":\"日本\\tis \\u001b[31mred\"}}\n",
     );
     ada.does(&["import", "bugs.jsonl"]);
+    // Records get their numbers when they are first shown.
+    ada.does(&["list"]);
     ada
 }
 

@@ -21,6 +21,7 @@ fn csv_comes_and_goes_and_is_text() {
         ada.does(&["import", "bugs.csv", "--type", "bug"]),
         "created 2, updated 0, unchanged 0\n"
     );
+    ada.does(&["list"]);
     assert_eq!(
         ada.reads(&["show", "1"])["properties"],
         json!({ "title": "one, \"quoted\"", "status": "open", "votes": "3" })
@@ -64,7 +65,7 @@ fn json_lines_make_a_record_exactly_what_they_say() {
     assert_eq!(ada.does(&["export"]), line(r#"{"b":3}"#));
     let piped = ada.runs_with(&["import", "-", "--type", "note"], "{\"properties\":{\"x\":1}}\n");
     assert_eq!(piped.stdout, "created 1, updated 0, unchanged 0\n");
-    ada.does(&["delete", "1"]);
+    ada.does(&["delete", "bug/0"]);
     assert_eq!(ada.does(&["import", "bugs.jsonl"]), "created 1, updated 0, unchanged 0\n");
     assert!(ada.fails(1, &["export", "-o", "bugs.jsonl"]).contains("bugs.jsonl cannot be made"));
 }
