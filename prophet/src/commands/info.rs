@@ -85,7 +85,7 @@ impl InfoArgs {
                 ),
             ),
             ("peers", if names.is_empty() { "none".to_owned() } else { names.join(", ") }),
-            ("settings", format!("beside it, in {}", config.path().display())),
+            ("config", format!("beside it, in {}", config.path().display())),
         ];
         if author != facts.identity.replica {
             lines.insert(1, ("author", format!("{author}, for the replica was copied")));
