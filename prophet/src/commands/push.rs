@@ -38,7 +38,7 @@ impl PushArgs {
             }
             names => names.to_vec(),
         };
-        let settle = Settle::of(self.prefer.or(Some(Prefer::Open))).from_the_other_side();
+        let settle = Settle::of(self.prefer.or(Some(Prefer::Open))).mirrored();
         let creator = context.creator(&config);
         let mut reports = Vec::new();
         for name in names {

@@ -44,7 +44,7 @@ impl Settle {
     }
 
     /// The same, seen from the other side.
-    pub(crate) const fn from_the_other_side(self) -> Self {
+    pub(crate) const fn mirrored(self) -> Self {
         match self {
             Self::Prefer(Side::Target) => Self::Prefer(Side::Source),
             Self::Prefer(Side::Source) => Self::Prefer(Side::Target),
