@@ -43,15 +43,12 @@ fn replica(office: &Office, name: &str, changesets: usize) -> Person {
     person
 }
 
-/// How long it takes at best.
+/// How long it takes.
 #[allow(clippy::disallowed_methods, reason = "a program is timed")]
-fn best(person: &Person, words: &[&str]) -> Duration {
-    let times = (0..20).map(|_| {
-        let begun = Instant::now();
-        person.does(words);
-        begun.elapsed()
-    });
-    times.min().unwrap()
+fn time(person: &Person, words: &[&str]) -> Duration {
+    let begun = Instant::now();
+    person.does(words);
+    begun.elapsed()
 }
 
 #[test]
@@ -65,8 +62,13 @@ fn what_a_command_takes_does_not_grow_with_the_log() {
         &["-r", "notes.db", "show", "1"],
         &["-r", "notes.db", "log", "-n", "1"],
     ] {
-        let (short, long) = (best(&short, words), best(&long, words));
+        // In turns, so that what else the machine does is the same for both.
+        let times = (0..20).map(|_| (time(&short, words), time(&long, words)));
+        let (short, long): (Vec<_>, Vec<_>) = times.unzip();
+        let (short, long) = (short.iter().min().unwrap(), long.iter().min().unwrap());
         println!("{words:?}: {short:?} with 1 changeset, {long:?} with {many}");
-        assert!(long < short * 3, "{words:?}: {short:?} with 1 changeset, {long:?} with {many}");
+        // A machine that has much to do may be slow for a while, but not so slow all the time.
+        let bound = *short * 3 + Duration::from_millis(20);
+        assert!(*long < bound, "{words:?}: {short:?} with 1 changeset, {long:?} with {many}");
     }
 }
