@@ -36,7 +36,9 @@ async fn pull(store: impl ReplicaStore, source: &Replica, batches_of: usize) {
 }
 
 async fn read(source: &Replica) {
-    let mut changesets = source.changesets(&VersionVector::new());
+    let nothing = VersionVector::new();
+    let offer = source.offer(&nothing).await.unwrap();
+    let mut changesets = source.changesets(&offer, &nothing);
     let mut bytes = 0;
     while let Some(changeset) = changesets.next().await {
         bytes += changeset.unwrap().payload_bytes().len();

@@ -795,17 +795,13 @@ struct Failing<'a> {
 
 #[async_trait]
 impl ChangesetSource for Failing<'_> {
-    async fn offer(&self) -> Result<Offer, Error> {
-        self.source.offer().await
+    async fn offer(&self, seen: &VersionVector) -> Result<Offer, Error> {
+        self.source.offer(seen).await
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        self.source.vector().await
-    }
-
-    fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset> {
+    fn changesets(&self, offer: &Offer, known: &VersionVector) -> Streamed<'_, Changeset> {
         let failure = stream::once(Err(Error::app("the connection is gone")));
-        Box::pin(self.source.changesets(known).take(self.after).chain(failure))
+        Box::pin(self.source.changesets(offer, known).take(self.after).chain(failure))
     }
 }
 
@@ -814,18 +810,13 @@ struct Yielding<'a>(&'a dyn ChangesetSource);
 
 #[async_trait]
 impl ChangesetSource for Yielding<'_> {
-    async fn offer(&self) -> Result<Offer, Error> {
+    async fn offer(&self, seen: &VersionVector) -> Result<Offer, Error> {
         futures_lite::future::yield_now().await;
-        self.0.offer().await
+        self.0.offer(seen).await
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        futures_lite::future::yield_now().await;
-        self.0.vector().await
-    }
-
-    fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset> {
-        let changesets = self.0.changesets(known);
+    fn changesets(&self, offer: &Offer, known: &VersionVector) -> Streamed<'_, Changeset> {
+        let changesets = self.0.changesets(offer, known);
         Box::pin(changesets.then(|changeset| async {
             futures_lite::future::yield_now().await;
             changeset

@@ -88,23 +88,19 @@ async fn read<F: Fetch>(
 
 #[async_trait]
 impl<F: Fetch> ChangesetSource for PublishedSource<F> {
-    async fn offer(&self) -> Result<Offer, Error> {
+    async fn offer(&self, _: &VersionVector) -> Result<Offer, Error> {
         let manifest = self.refresh(false).await?;
         Ok(Offer {
             database: manifest.identity.database,
             replica: manifest.identity.replica,
             place: self.fetch.place().to_owned(),
-            seen: manifest.seen.digest(),
+            seen: manifest.seen.clone(),
             basis: VersionVector::new(),
             head: Some(manifest.head),
         })
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        Ok(self.manifest().seen.clone())
-    }
-
-    fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset> {
+    fn changesets(&self, _: &Offer, known: &VersionVector) -> Streamed<'_, Changeset> {
         let walk = Walk::new(self, known.clone());
         Box::pin(stream::try_unfold(walk, |mut walk| async move {
             Ok(walk.next().await?.map(|changeset| (changeset, walk)))

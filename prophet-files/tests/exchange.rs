@@ -198,8 +198,9 @@ fn what_is_known_is_not_given() {
         let tree = Files::new();
         publish(&ada, &tree, PublishOptions::new()).await.unwrap();
         let source = PublishedSource::open(&tree).await.unwrap();
+        let offer = &source.offer(&VersionVector::new()).await.unwrap();
         let given = |known: VersionVector| {
-            let changesets = source.changesets(&known);
+            let changesets = source.changesets(offer, &known);
             async move { changesets.map(|it| it.unwrap().digest()).collect::<Vec<_>>().await }
         };
         let all = digests(&ada).await;

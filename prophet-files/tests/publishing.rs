@@ -201,13 +201,14 @@ fn a_source_whose_segments_are_gone_goes_on_from_the_manifest_as_it_is_now() {
         create(&ada, 20).await;
         put(&ada, &tree).await;
         let source = PublishedSource::open(&tree).await.unwrap();
+        let offer = source.offer(&VersionVector::new()).await.unwrap();
         for _ in 0..2 {
             create(&ada, 20).await;
             put(&ada, &tree).await;
         }
         tree.asked();
         let given: Vec<_> = source
-            .changesets(&VersionVector::new())
+            .changesets(&offer, &VersionVector::new())
             .map(|changeset| changeset.unwrap().digest())
             .collect()
             .await;
@@ -276,10 +277,11 @@ fn the_last_segment_of_a_live_replica_is_read_as_far_as_it_counts() {
 
         // It is sealed between the manifest and the segment.
         let fred = other(&ada).await;
+        let offer = source.offer(&VersionVector::new()).await.unwrap();
         tree.remove(&segment.name).await.unwrap();
         publish(&ada, &tree, PublishOptions::new().replace()).await.unwrap();
-        let vector = source.changesets(&VersionVector::new());
-        let count = vector.map(|changeset| changeset.unwrap()).count().await;
+        let changesets = source.changesets(&offer, &VersionVector::new());
+        let count = changesets.map(|changeset| changeset.unwrap()).count().await;
         assert_eq!(count, 300);
         pull(&fred, &source).await;
     });
@@ -332,7 +334,9 @@ fn a_manifest_that_says_what_is_not_there_is_found_out() {
             tree.put(MANIFEST, manifest.encode()).await.unwrap();
             let source = PublishedSource::open(&tree).await.unwrap();
             // A pull would leave it as soon as it has all that was announced.
-            let given: Vec<_> = source.changesets(&VersionVector::new()).collect().await;
+            let nothing = VersionVector::new();
+            let offer = source.offer(&nothing).await.unwrap();
+            let given: Vec<_> = source.changesets(&offer, &nothing).collect().await;
             let error = given.last().unwrap().as_ref().unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("log/1.jsonl.zst"), "{error}");
             assert!(given[..given.len() - 1].iter().all(Result::is_ok));

@@ -102,7 +102,7 @@ pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// Whether TLS is what failed: most often a certificate that nobody here trusts.
-fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+pub(crate) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
     let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     error.is::<rustls::Error>()
         || io.is_some_and(|inner| inner.is::<rustls::Error>())

@@ -4,26 +4,22 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use prophet_files::fetch::check_name;
 use prophet_files::manifest::MANIFEST;
 use prophet_files::{Fetch, FetchError, Request, Response};
-use prophet_store::{Environment as _, SystemEnvironment};
 use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, IF_RANGE, PRAGMA, RANGE};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use crate::answer::{
     Again, Failure, brings, condition, content_range, describe, exact, mark_of, not_sent, refusal,
 };
+use crate::connection::Connection;
 use crate::options::HttpOptions;
 use crate::runtime::Work;
 
-/// Redirects are followed up to so many.
-const REDIRECTS: usize = 10;
 /// Whoever got so much of an answer may begin to count anew how often to try.
 const PROGRESS_BYTES: u64 = 64 << 10;
 
@@ -37,10 +33,7 @@ pub struct HttpFetch {
 }
 
 struct Inner {
-    client: Client,
-    base: Url,
-    place: String,
-    options: HttpOptions,
+    connection: Connection,
     requests: AtomicU64,
     bytes: AtomicU64,
 }
@@ -57,28 +50,9 @@ pub struct Stats {
 
 impl fmt::Debug for HttpFetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpFetch").field("place", &self.inner.place).finish_non_exhaustive()
-    }
-}
-
-/// Where a URL leads, without what is secret in it.
-fn shown(url: &Url) -> String {
-    let mut shown = url.clone();
-    // Neither fails for a URL with a host.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_query(None);
-    shown.to_string()
-}
-
-fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let secure = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
-    if attempt.previous().len() > REDIRECTS {
-        return attempt.error(format!("it is redirected more than {REDIRECTS} times"));
-    }
-    match secure && attempt.url().scheme() != "https" {
-        true => attempt.error("it is redirected from HTTPS to what is not secure"),
-        false => attempt.follow(),
+        f.debug_struct("HttpFetch")
+            .field("place", &self.inner.connection.place)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,35 +62,9 @@ impl HttpFetch {
     /// # Errors
     /// What is no URL of HTTP or HTTPS, and a system without certificates to trust.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, FetchError> {
-        let mut base = Url::parse(url).map_err(|error| {
-            // What cannot be read may have a password in it all the same.
-            let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
-            let place = rest.rsplit_once('@').map(|(_, host)| format!("{scheme}//{host}"));
-            FetchError::invalid(place.unwrap_or_else(|| url.to_owned()), error.to_string())
-        })?;
-        let invalid = |base: &Url, why: String| FetchError::invalid(shown(base), why);
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(invalid(&base, "it is no URL of HTTP or HTTPS".to_owned()));
-        }
-        base.set_fragment(None);
-        if let Some(directory) = base.path().strip_suffix(MANIFEST).map(str::to_owned) {
-            base.set_path(&directory);
-        }
-        if !base.path().ends_with('/') {
-            let directory = format!("{}/", base.path());
-            base.set_path(&directory);
-        }
-        // The app may have another one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("prophet/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.connect)
-            .redirect(Policy::custom(redirect));
-        let client = if options.proxy { client } else { client.no_proxy() };
-        let client = client.build().map_err(|error| invalid(&base, describe(&error)))?;
-        let place = shown(&base);
+        let connection = Connection::new(url, options)?;
         let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { inner: Arc::new(Inner { client, base, place, options, requests, bytes }) })
+        Ok(Self { inner: Arc::new(Inner { connection, requests, bytes }) })
     }
 
     /// What was asked and what came so far.
@@ -129,13 +77,13 @@ impl HttpFetch {
 #[async_trait]
 impl Fetch for HttpFetch {
     fn place(&self) -> &str {
-        &self.inner.place
+        &self.inner.connection.place
     }
 
     async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
         check_name(&request.name)?;
         let (inner, asked) = (Arc::clone(&self.inner), request.clone());
-        let place = format!("{}{}", inner.place, request.name);
+        let place = format!("{}{}", inner.connection.place, request.name);
         let failed = |error: std::io::Error| FetchError::temporary(&place, error.to_string());
         let work = Work::begin(async move { inner.fetch(&asked).await }).map_err(failed)?;
         work.await.map_err(failed)?
@@ -152,7 +100,7 @@ struct Got {
 
 impl Inner {
     async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
-        let place = format!("{}{}", self.place, request.name);
+        let place = format!("{}{}", self.connection.place, request.name);
         let (mut got, mut tried, mut counted) = (Got::default(), 0, 0);
         loop {
             let failure = match self.attempt(&place, request, &mut got).await {
@@ -164,8 +112,8 @@ impl Inner {
                 (tried, counted) = (0, have);
             }
             match failure.again {
-                Again::After(wait) if tried < self.options.retries => {
-                    sleep(self.pause(tried, wait)).await;
+                Again::After(wait) if tried < self.connection.options.retries => {
+                    sleep(self.connection.pause(tried, wait)).await;
                     tried += 1;
                 }
                 _ => return Err(failure.error),
@@ -173,26 +121,13 @@ impl Inner {
         }
     }
 
-    /// How long to wait before trying again: longer each time, and by chance, so that many who
-    /// failed at once do not come back at once.
-    fn pause(&self, tried: u32, wait: Option<Duration>) -> Duration {
-        let HttpOptions { pause, longest_pause, .. } = self.options;
-        let mut chance = [0];
-        // Without chance, all wait for as long.
-        let _ = SystemEnvironment::default().random(&mut chance);
-        let [chance] = chance;
-        let doubled = pause.saturating_mul(1_u32.checked_shl(tried).unwrap_or(u32::MAX));
-        let jittered = doubled.mul_f64(0.5 + f64::from(chance) / 256.0);
-        wait.map_or(jittered, |wait| wait.max(jittered)).min(longest_pause)
-    }
-
     /// The request for what is still to come, from this byte of the file on.
     fn build(&self, request: &Request, rest: Option<&Range<u64>>, got: &Got) -> RequestBuilder {
-        let mut url = self.base.clone();
+        let mut url = self.connection.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(request.name.split('/'));
         }
-        let mut builder = self.client.get(url);
+        let mut builder = self.connection.client.get(url);
         if let Some(Range { start, end }) = rest {
             let last = if *end == u64::MAX { String::new() } else { (end - 1).to_string() };
             builder = builder.header(RANGE, format!("bytes={start}-{last}"));
@@ -235,7 +170,7 @@ impl Inner {
         let partial = request.range.is_some() || !got.bytes.is_empty();
         let asked = self.build(request, partial.then_some(&rest), got);
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let patience = self.options.connect + self.options.first_byte;
+        let patience = self.connection.options.connect + self.connection.options.first_byte;
         let response = match timeout(patience, asked.send()).await {
             Err(_) => return Err(Failure::passing(place, "the server does not answer")),
             Ok(sent) => sent.map_err(|error| not_sent(place, error))?,
@@ -312,7 +247,7 @@ impl Inner {
         }
         let mut at = from;
         loop {
-            let chunk = match timeout(self.options.stall, response.chunk()).await {
+            let chunk = match timeout(self.connection.options.stall, response.chunk()).await {
                 Err(_) => return Err(Failure::passing(place, "its answer stands still")),
                 Ok(chunk) => chunk.map_err(|error| {
                     let why = format!("its answer breaks off: {}", describe(&error.without_url()));

@@ -1,9 +1,10 @@
 //! How patient to be.
 
+use std::fmt;
 use std::time::Duration;
 
-/// How to read over HTTP; what is not said suits servers far away and slow lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How to read and write over HTTP; what is not said suits servers far away and slow lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
     pub(crate) connect: Duration,
     pub(crate) first_byte: Duration,
@@ -12,6 +13,17 @@ pub struct HttpOptions {
     pub(crate) pause: Duration,
     pub(crate) longest_pause: Duration,
     pub(crate) proxy: bool,
+    token: Option<Secret>,
+}
+
+/// What is not shown.
+#[derive(Clone, PartialEq, Eq)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(not shown)")
+    }
 }
 
 impl Default for HttpOptions {
@@ -24,6 +36,7 @@ impl Default for HttpOptions {
             pause: Duration::from_millis(300),
             longest_pause: Duration::from_secs(60),
             proxy: true,
+            token: None,
         }
     }
 }
@@ -78,5 +91,17 @@ impl HttpOptions {
     pub const fn no_proxy(mut self) -> Self {
         self.proxy = false;
         self
+    }
+
+    /// Shows this token to the server, as `Authorization: Bearer`. Without HTTPS everybody on the way
+    /// sees it.
+    #[must_use]
+    pub fn bearer(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Secret(token.into()));
+        self
+    }
+
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|Secret(token)| token.as_str())
     }
 }

@@ -26,6 +26,7 @@ fn runtime() -> Result<Handle, Error> {
 }
 
 /// Work on the thread. Whoever waits for it may be on any executor; to drop it ends the work.
+#[derive(Debug)]
 pub(crate) struct Work<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> Work<T> {

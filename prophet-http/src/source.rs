@@ -49,15 +49,11 @@ impl HttpSource {
 
 #[async_trait]
 impl ChangesetSource for HttpSource {
-    async fn offer(&self) -> Result<Offer, Error> {
-        self.source.offer().await
+    async fn offer(&self, seen: &VersionVector) -> Result<Offer, Error> {
+        self.source.offer(seen).await
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        self.source.vector().await
-    }
-
-    fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset> {
-        self.source.changesets(known)
+    fn changesets(&self, offer: &Offer, known: &VersionVector) -> Streamed<'_, Changeset> {
+        self.source.changesets(offer, known)
     }
 }

@@ -188,22 +188,20 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     async fn of(replica: &'a Replica, count: usize) -> Self {
-        let changesets = replica.changesets(&VersionVector::new()).take(count);
+        let nothing = VersionVector::new();
+        let offer = replica.offer(&nothing).await.unwrap();
+        let changesets = replica.changesets(&offer, &nothing).take(count);
         Self { replica, given: changesets.map(Result::unwrap).collect().await }
     }
 }
 
 #[async_trait::async_trait]
 impl ChangesetSource for Part<'_> {
-    async fn offer(&self) -> Result<Offer, Error> {
-        self.replica.offer().await
+    async fn offer(&self, seen: &VersionVector) -> Result<Offer, Error> {
+        self.replica.offer(seen).await
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        self.replica.vector().await
-    }
-
-    fn changesets(&self, _: &VersionVector) -> Streamed<'_, Changeset> {
+    fn changesets(&self, _: &Offer, _: &VersionVector) -> Streamed<'_, Changeset> {
         Box::pin(futures_lite::stream::iter(self.given.iter().cloned().map(Ok)))
     }
 }

@@ -257,11 +257,11 @@ fn a_server_that_is_not_there_is_named() {
     let pause = Duration::from_millis(5);
     let options = HttpOptions::new().no_proxy().retries(2).pauses(pause, pause);
     let url = format!("http://user:secret@127.0.0.1:{port}/tree?key=secret");
-    let error = block_on(HttpSource::open_with(&url, options)).unwrap_err().to_string();
+    let error = block_on(HttpSource::open_with(&url, options.clone())).unwrap_err().to_string();
     assert!(error.contains(&format!("http://127.0.0.1:{port}/tree/manifest.json")), "{error}");
     assert!(error.contains("refused") && !error.contains("secret"), "{error}");
     for url in ["ftp://example.org/", "bugs", "file:///etc/"] {
-        let error = block_on(HttpSource::open_with(url, options)).unwrap_err().to_string();
+        let error = block_on(HttpSource::open_with(url, options.clone())).unwrap_err().to_string();
         assert!(error.contains(url), "{error}");
     }
 }
@@ -295,7 +295,7 @@ fn over_https() {
     let url = std::env::var("PROPHET_TEST_URL").unwrap();
     block_on(async {
         let options = HttpOptions::new().no_proxy();
-        let source = HttpSource::open_with(&url, options).await.unwrap();
+        let source = HttpSource::open_with(&url, options.clone()).await.unwrap();
         let identity = prophet_store::Identity::new_replica(source.manifest().identity.database);
         let bob = support::replica_of(identity.unwrap()).await;
         assert_eq!(pull(&bob, &source).await.integrated, 10);

@@ -234,7 +234,8 @@ digest!(
 );
 
 /// The place of a changeset among those that one replica authored: 1, 2, 3... without gaps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Sequence(NonZeroU64);
 
 impl Sequence {

@@ -91,7 +91,7 @@ pub use replica::{
     AsOf, Attribution, Bundle, BundleSummary, Candidate, Choice, Conflict, ConflictCounts, Counts,
     Edit, Edited, Flip, Fork, HistoryChange, HistoryEntry, HistoryVote, Joined, Progress,
     PullOptions, PullReport, Record, RecordDiff, RecordRules, RecordedVote, RegisterDiff, Replica,
-    ReplicaOptions, Resolver, Settings, Side, StepKind, Streamed, Why,
+    ReplicaOptions, Resolver, Settings, Side, StepKind, Streamed, StreamedBundle, Why,
 };
 pub use resolution::Resolution;
 pub use source::{ChangesetSource, Offer};

@@ -113,7 +113,9 @@ fn a_bundle_is_what_the_format_says() {
     let bundle = read(&bytes).unwrap();
     assert_eq!(*bundle.summary(), summary);
     assert_eq!((summary.changesets, summary.bytes), (3, bytes.len() as u64));
-    let given = bundle.changesets(&VersionVector::new());
+    let nothing = VersionVector::new();
+    let offer = block_on(bundle.offer(&nothing)).unwrap();
+    let given = bundle.changesets(&offer, &nothing);
     let given: Vec<Changeset> = block_on(given.try_collect()).unwrap();
     assert_eq!(given, changesets);
 }

@@ -118,7 +118,9 @@ fn what_the_golden_files_hold_is_read() {
                 assert_eq!(summary.result, bundled.result(), "{name}");
                 assert_eq!(summary.changesets, bundled.changesets.len() as u64, "{name}");
                 assert_eq!(summary.bytes, size, "{name}");
-                let changesets = bundle.changesets(&VersionVector::new());
+                let nothing = VersionVector::new();
+                let offer = block_on(bundle.offer(&nothing)).unwrap();
+                let changesets = bundle.changesets(&offer, &nothing);
                 let changesets: Vec<_> = block_on(changesets.try_collect()).unwrap();
                 assert_eq!(changesets, bundled.changesets, "{name}");
             }

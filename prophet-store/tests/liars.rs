@@ -61,17 +61,15 @@ async fn log(peer: &Replica) -> Vec<Changeset> {
 /// A source that says and gives what it was told to.
 struct Liar {
     offer: Offer,
-    vector: VersionVector,
     gives: Vec<Result<Changeset, Error>>,
 }
 
 impl Liar {
     /// One that repeats what an honest source says, so far.
     async fn of(honest: &Honest) -> Self {
-        let offer = honest.ada.offer().await.unwrap();
+        let offer = honest.ada.offer(&VersionVector::new()).await.unwrap();
         Self {
             offer: Offer { place: "a liar".to_owned(), ..offer },
-            vector: honest.ada.vector().await.unwrap(),
             gives: honest.changesets.iter().cloned().map(Ok).collect(),
         }
     }
@@ -98,15 +96,11 @@ fn forged(like: &Changeset, forge: impl FnOnce(&mut Authored)) -> Changeset {
 
 #[async_trait]
 impl ChangesetSource for Liar {
-    async fn offer(&self) -> Result<Offer, Error> {
+    async fn offer(&self, _: &VersionVector) -> Result<Offer, Error> {
         Ok(self.offer.clone())
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        Ok(self.vector.clone())
-    }
-
-    fn changesets(&self, _: &VersionVector) -> Streamed<'_, Changeset> {
+    fn changesets(&self, _: &Offer, _: &VersionVector) -> Streamed<'_, Changeset> {
         Box::pin(stream::iter(self.gives.iter().cloned()))
     }
 }
@@ -322,7 +316,7 @@ fn a_changeset_of_a_newer_codec_in_mid_stream_ends_the_pull() {
 fn another_digest_than_was_announced_for_a_tip_is_refused() {
     is_refused(&nobody().to_string(), |liar, place| {
         let Header { origin, sequence, .. } = *liar.at(place).header();
-        liar.vector = announcing(liar, [(origin, sequence, nobody())]);
+        liar.offer.seen = announcing(liar, [(origin, sequence, nobody())]);
     });
 }
 
@@ -331,8 +325,8 @@ fn a_tip_that_is_announced_and_never_given_is_named() {
     block_on(async {
         let mut liar = Liar::of(&HONEST).await;
         let origin = ReplicaId::from_bytes([7; 16]);
-        let here = liar.vector.of(ReplicaId::from_bytes([1; 16]))[0];
-        liar.vector = announcing(
+        let here = liar.offer.seen.of(ReplicaId::from_bytes([1; 16]))[0];
+        liar.offer.seen = announcing(
             &liar,
             [
                 (ReplicaId::from_bytes([1; 16]), here.sequence, here.digest),
@@ -455,17 +449,13 @@ struct Endless {
 
 #[async_trait]
 impl ChangesetSource for Endless {
-    async fn offer(&self) -> Result<Offer, Error> {
-        self.liar.offer().await
+    async fn offer(&self, seen: &VersionVector) -> Result<Offer, Error> {
+        self.liar.offer(seen).await
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        self.liar.vector().await
-    }
-
-    fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset> {
+    fn changesets(&self, offer: &Offer, known: &VersionVector) -> Streamed<'_, Changeset> {
         let again = stream::repeat(self.liar.at(0)).map(Ok);
-        let all = self.liar.changesets(known).take(self.up_to).chain(again);
+        let all = self.liar.changesets(offer, known).take(self.up_to).chain(again);
         Box::pin(all.then(|changeset| async {
             if self.given.fetch_add(1, Ordering::Relaxed).is_multiple_of(100) {
                 futures_lite::future::yield_now().await;
@@ -694,8 +684,7 @@ fn two_pulls_at_once_and_edits_between_them() {
         let slow = async |source: &Peer| {
             let mut liar = Endless {
                 liar: Liar {
-                    offer: source.offer().await.unwrap(),
-                    vector: source.vector().await.unwrap(),
+                    offer: source.offer(&VersionVector::new()).await.unwrap(),
                     gives: log(source).await.into_iter().map(Ok).collect(),
                 },
                 up_to: 0,

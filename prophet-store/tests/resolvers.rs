@@ -562,17 +562,13 @@ fn a_pull_that_goes_on_asks_about_what_the_interrupted_one_brought() {
 
     #[async_trait]
     impl ChangesetSource for Broken<'_> {
-        async fn offer(&self) -> Result<Offer, Error> {
-            self.0.offer().await
+        async fn offer(&self, seen: &VersionVector) -> Result<Offer, Error> {
+            self.0.offer(seen).await
         }
 
-        async fn vector(&self) -> Result<VersionVector, Error> {
-            ChangesetSource::vector(&self.0.replica).await
-        }
-
-        fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset> {
+        fn changesets(&self, offer: &Offer, known: &VersionVector) -> Streamed<'_, Changeset> {
             let gone = futures_lite::stream::once(Err(Error::app("the connection is gone")));
-            Box::pin(self.0.replica.changesets(known).take(self.1).chain(gone))
+            Box::pin(self.0.replica.changesets(offer, known).take(self.1).chain(gone))
         }
     }
     block_on(async {

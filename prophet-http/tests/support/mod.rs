@@ -1,7 +1,16 @@
 //! Replicas and trees for servers to serve.
 
 #![allow(dead_code, unreachable_pub, reason = "what the tests share, not all of them use")]
+#![allow(clippy::disallowed_methods, reason = "servers that tests play wait, and take their time")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
+#[cfg(feature = "server")]
+pub mod live;
+pub mod proxy;
 pub mod server;
 
 use std::path::Path;

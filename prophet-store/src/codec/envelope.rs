@@ -107,29 +107,48 @@ pub(crate) fn content(bytes: &[u8]) -> Option<u8> {
     bytes.get(3).copied()
 }
 
+/// How long the envelope is that `bytes` begin with, all of it; `None` while there are too few of them
+/// to tell. One with a body of more than `most` bytes is refused.
+pub(crate) fn sealed_len(bytes: &[u8], most: u64) -> Result<Option<u64>, Malformed> {
+    let Some(first) = bytes.get(LENGTH_AT) else { return Ok(None) };
+    let body_at = LENGTH_AT + 1 + length_follows(*first);
+    let Some(length) = bytes.get(LENGTH_AT..body_at) else { return Ok(None) };
+    let length = Reader::new(length).u64()?;
+    if length > most {
+        return malformed(format!(
+            "an envelope announces {length} bytes, and no more than {most} are allowed"
+        ));
+    }
+    Ok(Some(body_at as u64 + length + 4))
+}
+
+/// Where the length of the body is.
+const LENGTH_AT: usize = 4;
+
+/// How many bytes of a length follow its first.
+const fn length_follows(first: u8) -> usize {
+    match first {
+        251 => 2,
+        252 => 4,
+        253 => 8,
+        _ => 0,
+    }
+}
+
 /// Reads one envelope, still sealed, from a sequence of them; `None` at its end. No more is held
 /// than was really there, and nothing longer than `most` bytes is read.
 pub(crate) fn read_sealed(reader: &mut impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    if take(reader, 5, &mut bytes)? == 0 {
+    if take(reader, LENGTH_AT as u64 + 1, &mut bytes)? == 0 {
         return Ok(None);
     }
-    let more = match bytes.get(4) {
-        Some(251) => 2,
-        Some(252) => 4,
-        Some(253) => 8,
-        _ => 0,
-    };
-    take(reader, more, &mut bytes)?;
-    let mut length = Reader::new(bytes.get(4..).unwrap_or_default());
-    let length = length.u64().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    if length > most {
-        let why =
-            format!("an envelope announces {length} bytes, and no more than {most} are allowed");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    let follows = bytes.get(LENGTH_AT).map_or(0, |first| length_follows(*first));
+    take(reader, follows as u64, &mut bytes)?;
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    if let Some(length) = sealed_len(&bytes, most).map_err(invalid)? {
+        // What ends too early shows when it is opened, here and below.
+        take(reader, length - bytes.len() as u64, &mut bytes)?;
     }
-    // The body, and the checksum after it. What ends too early shows when it is opened.
-    take(reader, length + 4, &mut bytes)?;
     Ok(Some(bytes))
 }
 

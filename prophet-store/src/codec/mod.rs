@@ -20,7 +20,7 @@ mod model;
 mod wire;
 
 pub use envelope::{Content, DecodeError, MAGIC, VERSION};
-pub(crate) use envelope::{content, read_sealed};
+pub(crate) use envelope::{content, read_sealed, sealed_len};
 pub use wire::Malformed;
 
 use crate::changeset::{Changeset, Header, Kind, Payload};

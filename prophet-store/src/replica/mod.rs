@@ -34,7 +34,7 @@ use futures_lite::Stream;
 use serde::Serialize;
 
 pub use as_of::AsOf;
-pub use bundle::{Bundle, BundleSummary};
+pub use bundle::{Bundle, BundleSummary, StreamedBundle};
 pub use conflicts::{Attribution, Candidate, Conflict, ConflictCounts, RecordedVote};
 pub use diff::{RecordDiff, RegisterDiff};
 pub use edit::{Edit, Edited};

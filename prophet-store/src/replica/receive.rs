@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::changeset::{Changeset, Header};
 use crate::environment;
 use crate::error::Error;
@@ -15,7 +17,7 @@ use crate::vector::VersionVector;
 
 /// An origin with two changesets of the same sequence: a replica was copied, or restored from a
 /// backup, and both copies were written to. Both branches are integrated; nothing is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Fork {
     /// The replica id that both copies wrote under.

@@ -212,7 +212,7 @@ impl Replica {
 /// A replica is a source for others in the same process.
 #[async_trait]
 impl ChangesetSource for Replica {
-    async fn offer(&self) -> Result<Offer, Error> {
+    async fn offer(&self, _: &VersionVector) -> Result<Offer, Error> {
         let facts = self.inner.store.facts();
         // A store on another machine may answer reads from what it knew when it last was asked this.
         self.inner.store.head().await?;
@@ -221,17 +221,13 @@ impl ChangesetSource for Replica {
             database: facts.identity.database,
             replica: seen.lineage.author,
             place: facts.place.clone(),
-            seen: seen.vector.digest(),
+            seen: seen.vector,
             basis: VersionVector::new(),
             head: Some(seen.at),
         })
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        Self::vector(self).await
-    }
-
-    fn changesets(&self, known: &VersionVector) -> Streamed<'_, Changeset> {
+    fn changesets(&self, _: &Offer, known: &VersionVector) -> Streamed<'_, Changeset> {
         let (store, known) = (&*self.inner.store, known.clone());
         let begin = async move {
             let seen = seen(store).await?;

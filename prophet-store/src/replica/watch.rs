@@ -31,6 +31,12 @@ impl Replica {
         }))
     }
 
+    /// Wakes whoever [watches](Self::watch), so that it looks at the log before the interval is over:
+    /// for a program that commits to the store past this handle, as a server does for others.
+    pub fn wake_watchers(&self) {
+        self.inner.committer.committed().notify(usize::MAX);
+    }
+
     /// The entries after `last`, once there are any.
     async fn entries_after(
         &self,

@@ -84,22 +84,18 @@ impl Bundled {
 /// Where the replica that writes the bundle has all of it from.
 #[async_trait]
 impl ChangesetSource for Bundled {
-    async fn offer(&self) -> Result<Offer, Error> {
+    async fn offer(&self, _: &VersionVector) -> Result<Offer, Error> {
         Ok(Offer {
             database: database(),
             replica: replica(0x0a),
             place: "the fixed content".to_owned(),
-            seen: self.result().digest(),
+            seen: self.result(),
             basis: VersionVector::new(),
             head: None,
         })
     }
 
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        Ok(self.result())
-    }
-
-    fn changesets(&self, _: &VersionVector) -> Streamed<'_, Changeset> {
+    fn changesets(&self, _: &Offer, _: &VersionVector) -> Streamed<'_, Changeset> {
         Box::pin(stream::iter(self.all().into_iter().map(Ok)))
     }
 }

@@ -40,11 +40,11 @@ impl<'a> Incoming<'a> {
         batch_size: usize,
     ) -> Self {
         Self {
-            changesets: source.changesets(&plan.known),
+            changesets: source.changesets(offer, &plan.known),
             place: &offer.place,
-            announced: &plan.announced,
+            announced: &offer.seen,
             lacking: plan.lacking.clone(),
-            left: plan.announced.tips().flat_map(|(_, tips)| tips).fold(REPEATED, |most, tip| {
+            left: offer.seen.tips().flat_map(|(_, tips)| tips).fold(REPEATED, |most, tip| {
                 most.saturating_add(tip.sequence.get().saturating_mul(2))
             }),
             batch_size,

@@ -27,7 +27,6 @@ use crate::vector::{Tip, VersionVector};
 
 /// What there is to pull.
 struct Plan {
-    announced: VersionVector,
     /// The tips of the source that are not here.
     lacking: HashSet<Digest>,
     known: VersionVector,
@@ -51,12 +50,13 @@ impl Replica {
         source: &dyn ChangesetSource,
         mut options: PullOptions<'_>,
     ) -> Result<PullReport, Error> {
-        let offer = source.offer().await?;
+        let before = seen(&*self.inner.store).await?;
+        let offer = source.offer(&before.vector).await?;
         let mut report = PullReport::of(&offer);
-        let before = self.before(&offer).await?;
+        self.check_source(&offer, &before)?;
         let start = before.unsettled.unwrap_or(before.at.position);
         let mut contested = before.unsettled.is_some();
-        if let Some(plan) = self.plan(source, &offer, &before).await? {
+        if let Some(plan) = self.plan(&offer, &before).await? {
             if options.fail_on_conflict {
                 let refused =
                     self.refuse_conflicts(source, &offer, &plan, options.batch_size()).await;
@@ -84,7 +84,7 @@ impl Replica {
                 }
             }
             changesets.failure.map_or(Ok(()), Err)?;
-            self.expect_tips(&offer, &plan.announced).await?;
+            self.expect_tips(&offer).await?;
         }
         if contested {
             self.settle(start, options, &mut report).await?;
@@ -114,33 +114,24 @@ impl Replica {
         Self::options().clone_of(store, source).await
     }
 
-    /// Where the replica is before it pulls from a source that it may pull from.
-    async fn before(&self, offer: &Offer) -> Result<Seen, Error> {
-        let store = &*self.inner.store;
-        let facts = store.facts();
-        let ours = facts.identity.database;
+    /// Refuses a source that a replica which has seen this may not pull from.
+    fn check_source(&self, offer: &Offer, before: &Seen) -> Result<(), Error> {
+        let ours = self.inner.store.facts().identity.database;
         if offer.database != ours {
             let (theirs, place) = (offer.database, offer.place.clone());
             return Err(Error::OtherDatabase { ours, theirs, place });
         }
-        let before = seen(store).await?;
         if offer.replica == before.lineage.author && offer.head == Some(before.at) {
             return Err(Error::PullFromItself { place: offer.place.clone() });
         }
-        Ok(before)
+        Ok(())
     }
 
     /// What there is to pull, unless there is nothing.
-    async fn plan(
-        &self,
-        source: &dyn ChangesetSource,
-        offer: &Offer,
-        before: &Seen,
-    ) -> Result<Option<Plan>, Error> {
-        if offer.seen == before.vector.digest() {
+    async fn plan(&self, offer: &Offer, before: &Seen) -> Result<Option<Plan>, Error> {
+        if offer.seen == before.vector {
             return Ok(None);
         }
-        let announced = source.vector().await?;
         let missing = self.lacking(&before.vector, &offer.basis).await?;
         if !missing.is_empty() {
             let missing = missing.iter().map(|(origin, tip)| MissingBasis {
@@ -151,12 +142,12 @@ impl Replica {
             let (place, missing) = (offer.place.clone(), missing.collect());
             return Err(Error::BasisMissing { place, missing });
         }
-        let lacking = self.lacking(&before.vector, &announced).await?;
+        let lacking = self.lacking(&before.vector, &offer.seen).await?;
         if lacking.is_empty() {
             return Ok(None);
         }
         let (mut known, mut total) = (VersionVector::new(), 0);
-        for (origin, tips) in announced.tips() {
+        for (origin, tips) in offer.seen.tips() {
             let lacks = |tip: &&Tip| lacking.contains(&(origin, **tip));
             for tip in tips.iter().filter(|tip| !lacks(tip)) {
                 known.put(origin, *tip);
@@ -170,7 +161,7 @@ impl Replica {
             }
         }
         let lacking = lacking.into_iter().map(|(_, tip)| tip.digest).collect();
-        Ok(Some(Plan { announced, lacking, known, total }))
+        Ok(Some(Plan { lacking, known, total }))
     }
 
     /// The tips of `vector` that are not in the log, which has seen `here`.
@@ -215,8 +206,8 @@ impl Replica {
     }
 
     /// Whether all that the source announced is here now.
-    async fn expect_tips(&self, offer: &Offer, announced: &VersionVector) -> Result<(), Error> {
-        let lacking = self.lacking(&VersionVector::new(), announced).await?;
+    async fn expect_tips(&self, offer: &Offer) -> Result<(), Error> {
+        let lacking = self.lacking(&VersionVector::new(), &offer.seen).await?;
         match lacking.first() {
             None => Ok(()),
             Some((origin, tip)) => {

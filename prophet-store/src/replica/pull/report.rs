@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::ReplicaId;
 use crate::replica::receive::{Fork, Received};
 use crate::source::Offer;
 
-/// What a pull did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a pull did. It may be sent to whoever asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PullReport {
     /// The replica that was pulled from.
@@ -33,7 +35,8 @@ pub struct PullReport {
 }
 
 impl PullReport {
-    pub(super) fn of(offer: &Offer) -> Self {
+    /// Of a pull that found nothing new in what a source offers.
+    pub fn of(offer: &Offer) -> Self {
         Self {
             source: offer.replica,
             place: offer.place.clone(),

@@ -1,26 +1,25 @@
-//! Bundles: the changesets that a peer lacks, in one file, for peers that never meet.
+//! Bundles: the changesets that a peer lacks, in one file, for peers that never meet; or in one answer,
+//! for those that do.
+
+mod file;
+mod parts;
+mod streamed;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
-use futures_lite::{StreamExt as _, stream};
+use futures_lite::StreamExt as _;
 
-use crate::changeset::Changeset;
-use crate::codec::{self, BundleEnd, BundleStart, Content};
+pub use self::file::Bundle;
+pub use self::streamed::StreamedBundle;
+use crate::codec::{self, BundleEnd, BundleStart};
 use crate::error::Error;
 use crate::id::{DatabaseId, Digest};
-use crate::limits;
+use crate::replica::Replica;
 use crate::replica::seen::{Seen, seen, unknown};
-use crate::replica::{Replica, Streamed};
-use crate::source::{ChangesetSource, Offer};
 use crate::store::ReplicaStore;
 use crate::vector::VersionVector;
-
-/// The largest envelope in a bundle: a changeset, and room for its header.
-const ENVELOPE_BYTES: u64 = limits::CHANGESET_BYTES + (64 << 20);
 
 /// What a bundle has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,160 +175,5 @@ impl Sink<'_> {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
         self.writer.write_all(bytes).map_err(|error| cannot_write(self.place, &error))
-    }
-}
-
-/// A bundle that was found to be whole: a source to [pull](Replica::pull) from.
-#[derive(Debug)]
-pub struct Bundle<R> {
-    reader: Mutex<BufReader<R>>,
-    place: String,
-    start: BundleStart,
-    /// Where the first changeset is, and where what follows the last one is.
-    first: u64,
-    end: u64,
-    summary: BundleSummary,
-}
-
-impl Bundle<File> {
-    /// Opens the bundle in a file, and checks all of it.
-    ///
-    /// # Errors
-    /// A file that cannot be read, that is no bundle, that is damaged or cut short, or that a
-    /// newer version wrote.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let place = path.as_ref().display().to_string();
-        match File::open(path) {
-            Ok(file) => Self::read(file, place),
-            Err(error) => Err(Error::BadSource { place, why: error.to_string() }),
-        }
-    }
-}
-
-impl<R: Read + Seek + Send> Bundle<R> {
-    /// Reads a bundle, and checks all of it before anything is taken from it. `place` says in
-    /// messages where it is. Reading blocks the calling thread, also while it is pulled from.
-    ///
-    /// # Errors
-    /// As for [`open`](Bundle::open).
-    pub fn read(reader: R, place: impl Into<String>) -> Result<Self, Error> {
-        let place = place.into();
-        let mut reader = BufReader::new(reader);
-        let checked = check(&mut reader);
-        match checked {
-            Ok(Checked { start, changesets, first, end, bytes }) => {
-                let summary = BundleSummary {
-                    database: start.database,
-                    basis: start.basis.clone(),
-                    result: start.result.clone(),
-                    changesets,
-                    bytes,
-                };
-                Ok(Self { reader: Mutex::new(reader), place, start, first, end, summary })
-            }
-            Err(why) => Err(Error::BadSource { place, why }),
-        }
-    }
-
-    /// What it has.
-    pub const fn summary(&self) -> &BundleSummary {
-        &self.summary
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BufReader<R>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The changeset at a place in the bundle, and where the next one is.
-    fn changeset_at(&self, at: u64) -> Result<(Changeset, u64), String> {
-        let mut reader = self.lock();
-        let now = reader.stream_position().map_err(|error| error.to_string())?;
-        if now != at {
-            reader.seek(SeekFrom::Start(at)).map_err(|error| error.to_string())?;
-        }
-        let sealed = next(&mut *reader, at)?;
-        let changeset = codec::decode_changeset(&sealed).map_err(|error| describe(at, error))?;
-        Ok((changeset, at + sealed.len() as u64))
-    }
-}
-
-struct Checked {
-    start: BundleStart,
-    changesets: u64,
-    first: u64,
-    end: u64,
-    bytes: u64,
-}
-
-fn describe(at: u64, error: impl std::fmt::Display) -> String {
-    format!("at byte {at}: {error}")
-}
-
-fn next(reader: &mut impl Read, at: u64) -> Result<Vec<u8>, String> {
-    let sealed = codec::read_sealed(reader, ENVELOPE_BYTES).map_err(|error| describe(at, error))?;
-    sealed.ok_or_else(|| describe(at, "the bundle is cut short"))
-}
-
-/// Reads a bundle from its beginning to its end, and keeps nothing but what it says of itself.
-fn check(reader: &mut (impl Read + Seek)) -> Result<Checked, String> {
-    let mut hasher = blake3::Hasher::new();
-    let begin = reader.stream_position().map_err(|error| error.to_string())?;
-    let mut at = begin;
-    let sealed = next(reader, at)?;
-    let start = codec::decode_bundle_start(&sealed).map_err(|error| describe(at, error))?;
-    hasher.update(&sealed);
-    at += sealed.len() as u64;
-    let first = at;
-    let mut changesets = 0;
-    loop {
-        let sealed = next(reader, at)?;
-        if codec::content(&sealed) == Some(Content::BundleEnd as u8) {
-            let end = codec::decode_bundle_end(&sealed).map_err(|error| describe(at, error))?;
-            if end.changesets != changesets {
-                let why = format!("{changesets} changesets where there were {}", end.changesets);
-                return Err(describe(at, why));
-            }
-            if end.digest.as_bytes() != hasher.finalize().as_bytes() {
-                return Err("its digest is not that of its content: it was changed".to_owned());
-            }
-            let bytes = at - begin + sealed.len() as u64;
-            return match reader.read(&mut [0]) {
-                Ok(0) => Ok(Checked { start, changesets, first, end: at, bytes }),
-                Ok(_) => Err(describe(at, "something follows the end of the bundle")),
-                Err(error) => Err(describe(at, error)),
-            };
-        }
-        codec::decode_changeset(&sealed).map_err(|error| describe(at, error))?;
-        hasher.update(&sealed);
-        changesets += 1;
-        at += sealed.len() as u64;
-    }
-}
-
-#[async_trait]
-impl<R: Read + Seek + Send> ChangesetSource for Bundle<R> {
-    async fn offer(&self) -> Result<Offer, Error> {
-        Ok(Offer {
-            database: self.start.database,
-            replica: self.start.replica,
-            place: self.place.clone(),
-            seen: self.start.result.digest(),
-            basis: self.start.basis.clone(),
-            head: None,
-        })
-    }
-
-    async fn vector(&self) -> Result<VersionVector, Error> {
-        Ok(self.start.result.clone())
-    }
-
-    fn changesets(&self, _: &VersionVector) -> Streamed<'_, Changeset> {
-        Box::pin(stream::try_unfold(self.first, move |at| async move {
-            if at >= self.end {
-                return Ok(None);
-            }
-            let read = self.changeset_at(at);
-            read.map(Some).map_err(|why| Error::BadSource { place: self.place.clone(), why })
-        }))
     }
 }

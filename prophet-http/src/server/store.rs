@@ -1,0 +1,133 @@
+//! The replica's store, for engines elsewhere.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use prophet_store::{
+    Commit, HistoryScan, LogScan, MetadataScan, OriginScan, PageLimit, RecordScan, Replica,
+    ReplicaStore, ResolutionScan, StoreError, limits,
+};
+
+use super::answer::{Refusal, all, expect, on_thread, speak};
+use crate::protocol::store::{Served, operation};
+use crate::protocol::{REQUEST_BYTES, STORE, StoreFailure, Wire, decode, encode};
+
+/// What a commit takes beside what counts as its size.
+const COMMIT_BYTES: usize = (limits::COMMIT_BYTES as usize).saturating_add(256 << 20);
+/// No page holds much more, whatever was asked for.
+const PAGE_BYTES: usize = 16 << 20;
+const PAGE_ITEMS: usize = 1 << 16;
+
+/// `POST /store/{operation}`, each a method of [`ReplicaStore`].
+pub(super) fn routes(replica: Replica) -> Router {
+    let router = Router::new().route("/store/{operation}", post(operate));
+    router.layer(from_fn(speak)).with_state(replica)
+}
+
+async fn operate(
+    State(replica): State<Replica>,
+    Path(operation): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    expect(&parts.headers, STORE)?;
+    let most = match operation.as_str() {
+        operation::COMMIT => COMMIT_BYTES,
+        _ => REQUEST_BYTES,
+    };
+    let body = all(body, most).await?;
+    let answer = on_thread(async move {
+        let store = Arc::clone(replica.store());
+        let answer = answer(&*store, &operation, &body).await?;
+        if operation == operation::COMMIT {
+            replica.wake_watchers();
+        }
+        Ok(answer)
+    });
+    Ok(([(CONTENT_TYPE, STORE)], answer.await?).into_response())
+}
+
+fn given<T: Wire>(body: &[u8]) -> Result<T, Refusal> {
+    decode(body).map_err(|error| Refusal::bad(format!("the question cannot be read: {error}")))
+}
+
+fn nothing(body: &[u8]) -> Result<(), Refusal> {
+    match body.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::bad("the question has no parts, and there is a body")),
+    }
+}
+
+fn said(answer: Result<impl Wire, StoreError>) -> Result<Vec<u8>, Refusal> {
+    answer.map(|answer| encode(&answer)).map_err(|error| Refusal::Store(StoreFailure::of(&error)))
+}
+
+fn bounded(limit: PageLimit) -> PageLimit {
+    PageLimit { items: limit.items.min(PAGE_ITEMS), bytes: limit.bytes.min(PAGE_BYTES) }
+}
+
+async fn answer(
+    store: &dyn ReplicaStore,
+    operation: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Refusal> {
+    match operation {
+        operation::FACTS => {
+            nothing(body)?;
+            Ok(encode(&Served::of(store.facts())))
+        }
+        operation::HEAD => {
+            nothing(body)?;
+            said(store.head().await)
+        }
+        operation::GET_RECORDS => said(store.get_records(&given::<Vec<_>>(body)?).await),
+        operation::SCAN_RECORDS => {
+            let scan: RecordScan = given(body)?;
+            let limit = bounded(scan.limit);
+            said(store.scan_records(&RecordScan { limit, ..scan }).await)
+        }
+        operation::SCAN_LOG => {
+            let scan: LogScan = given(body)?;
+            let limit = bounded(scan.limit);
+            said(store.scan_log(&LogScan { limit, ..scan }).await)
+        }
+        operation::SCAN_HISTORY => {
+            let scan: HistoryScan = given(body)?;
+            let limit = bounded(scan.limit);
+            said(store.scan_history(&HistoryScan { limit, ..scan }).await)
+        }
+        operation::SCAN_ORIGIN => {
+            let scan: OriginScan = given(body)?;
+            let limit = bounded(scan.limit);
+            said(store.scan_origin(&OriginScan { limit, ..scan }).await)
+        }
+        operation::FIND_CHANGESETS => said(store.find_changesets(&given::<Vec<_>>(body)?).await),
+        operation::SCAN_RESOLUTIONS => {
+            let scan: ResolutionScan = given(body)?;
+            let limit = bounded(scan.limit);
+            said(store.scan_resolutions(&ResolutionScan { limit, ..scan }).await)
+        }
+        operation::GET_METADATA => said(store.get_metadata(&given::<Vec<_>>(body)?).await),
+        operation::SCAN_METADATA => {
+            let scan: MetadataScan = given(body)?;
+            let limit = bounded(scan.limit);
+            said(store.scan_metadata(&MetadataScan { limit, ..scan }).await)
+        }
+        operation::COMMIT => said(store.commit(&given::<Commit>(body)?).await),
+        operation::VERIFY => {
+            nothing(body)?;
+            said(store.verify().await)
+        }
+        other => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            Some("no_such_operation"),
+            format!("there is no operation {other:?}"),
+        )),
+    }
+}

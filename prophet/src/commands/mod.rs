@@ -1,0 +1,38 @@
+//! The commands, a module for each, and what some of them share.
+
+pub(crate) mod aliases;
+pub(crate) mod as_of;
+pub(crate) mod bundle;
+pub(crate) mod clone;
+pub(crate) mod completions;
+pub(crate) mod conflicts;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod diff;
+pub(crate) mod export;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod info;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod peers;
+mod portable;
+pub(crate) mod publish;
+pub(crate) mod pull;
+pub(crate) mod push;
+mod records;
+pub(crate) mod resolve;
+pub(crate) mod search;
+pub(crate) mod settings;
+pub(crate) mod shell;
+pub(crate) mod show;
+mod sync;
+pub(crate) mod types;
+pub(crate) mod undelete;
+pub(crate) mod undo;
+pub(crate) mod update;
+pub(crate) mod verify;
+mod view;
+pub(crate) mod why;

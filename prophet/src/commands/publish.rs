@@ -1,0 +1,89 @@
+//! `prophet publish`.
+
+use clap::Args;
+use prophet_files::{DirectoryTree, PublishOptions, publish, publish_site};
+use prophet_site::SiteOptions;
+use serde_json::json;
+
+use crate::Result;
+use crate::commands::records::insert;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::text::counted;
+use crate::replica::Place;
+
+/// What it takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Only what is new since the last time is written. Any web server that serves the directory serves the \
+replica: others clone it and pull from it by its URL. With --site there are pages and an Atom feed for \
+browsers beside it.
+
+A replica in a bucket (s3://) is published as it is: push to one.")]
+pub(crate) struct PublishArgs {
+    /// The directory to write to.
+    directory: String,
+    /// Replaces what is there, be it of another replica.
+    #[arg(long)]
+    replace: bool,
+    /// Pages and a feed for browsers, too.
+    #[arg(long)]
+    site: bool,
+    /// The title of the site; the setting `title` of the database, without it.
+    #[arg(long, requires = "site")]
+    title: Option<String>,
+    /// Where the site will be, for the links of its feed.
+    #[arg(long, requires = "site", value_name = "URL")]
+    base_url: Option<String>,
+}
+
+impl PublishArgs {
+    pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
+        let replica = context.session().await?.replica;
+        let directory = match Place::parse(&self.directory)? {
+            Place::Path(path) | Place::Tree(path) => path,
+            place => {
+                return Err(Failure::usage(format!(
+                    "{place}: a replica is published into a directory; to have it in a bucket or \
+                     elsewhere, push to a replica there"
+                )));
+            }
+        };
+        let tree = DirectoryTree::new(&directory);
+        let options = match self.replace {
+            true => PublishOptions::new().replace(),
+            false => PublishOptions::new(),
+        };
+        let report = publish(&replica, &tree, options).await?;
+        let mut said = match report.changesets {
+            0 => format!("nothing new for {}", directory.display()),
+            new => format!("{} to {}", counted(new, "changeset"), directory.display()),
+        };
+        let mut json = json!({
+            "position": report.head.position.get(),
+            "changesets": report.changesets,
+            "segments": report.segments,
+            "bytes": report.bytes,
+            "removed": report.removed,
+        });
+        if self.site {
+            let title = match self.title {
+                Some(title) => title,
+                None => {
+                    let setting = replica.settings().get("title").await?;
+                    let setting = setting.and_then(|title| title.as_text().map(str::to_owned));
+                    setting.unwrap_or_else(|| "Prophet".to_owned())
+                }
+            };
+            let mut options = SiteOptions::new(title);
+            if let Some(url) = self.base_url {
+                options = options.base_url(url)?;
+            }
+            let summary = publish_site(&replica, &tree, options).await?;
+            said.push_str(&format!("; {} of the site", counted(summary.files, "file")));
+            insert(&mut json, "site_files", json!(summary.files));
+        }
+        context.output.thing(&json, &said)?;
+        Ok(Exit::Done)
+    }
+}

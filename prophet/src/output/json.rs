@@ -1,0 +1,225 @@
+//! Things as JSON for programs. `docs/command.md` says what each has.
+
+use prophet_store::{
+    Adjustment, Attribution, Candidate, Conflict, HistoryEntry, LogEntry, PullReport, Record,
+    RecordDiff, RecordKey, RegisterName, Rule, StepKind, Value, Why,
+};
+use serde_json::{Value as Json, json};
+
+use crate::output::text;
+
+/// A value; *absent* is null, which no value is.
+pub(crate) fn value(value: Option<&Value>) -> Json {
+    // A value is JSON whatever it is: there is nothing in it that cannot be written.
+    value.map_or(Json::Null, |value| serde_json::to_value(value).unwrap_or(Json::Null))
+}
+
+/// The properties of a record, as an object.
+pub(crate) fn properties(record: &Record) -> Json {
+    let properties = record.properties().iter();
+    properties
+        .map(|(name, of)| (name.to_string(), value(Some(of))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// A record.
+pub(crate) fn record(record: &Record, luid: Option<u64>) -> Json {
+    let contested: Vec<_> = record.contested().keys().map(text::register).collect();
+    json!({
+        "type": record.record_type(),
+        "id": record.id(),
+        "luid": luid,
+        "properties": properties(record),
+        "contested": contested,
+    })
+}
+
+/// What names a record.
+pub(crate) fn key(record: &RecordKey, luid: Option<u64>) -> Json {
+    json!({ "type": record.record_type(), "id": record.id(), "luid": luid })
+}
+
+const fn rule(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Agreed => "agreed",
+        Rule::Majority => "majority",
+        Rule::MostVotes => "most votes",
+        Rule::MostRelatedVotes => "most related votes",
+        Rule::LatestWrite => "latest write",
+        Rule::Alive => "alive",
+    }
+}
+
+fn attribution(by: &Attribution) -> Json {
+    json!({
+        "changeset": by.changeset.to_string(),
+        "replica": by.replica,
+        "creator": by.creator,
+        "time": by.time.to_string(),
+    })
+}
+
+fn attributions(by: &[Attribution]) -> Json {
+    by.iter().map(attribution).collect()
+}
+
+fn candidate(candidate: &Candidate) -> Json {
+    json!({
+        "value": value(candidate.value.as_ref()),
+        "writes": attributions(&candidate.writes),
+        "votes": attributions(&candidate.votes),
+        "related_votes": attributions(&candidate.related),
+    })
+}
+
+/// A conflict.
+pub(crate) fn conflict(conflict: &Conflict, luid: Option<u64>) -> Json {
+    json!({
+        "conflict": conflict.id.to_string(),
+        "record": key(&conflict.record, luid),
+        "register": text::register(&conflict.register),
+        "existence": conflict.register == RegisterName::Existence,
+        "visible": value(conflict.visible.as_ref()),
+        "rule": rule(conflict.rule),
+        "decided": conflict.rule.decides(),
+        "candidates": conflict.candidates.iter().map(candidate).collect::<Json>(),
+    })
+}
+
+/// Why a register shows what it does.
+pub(crate) fn why(why: &Why, luid: Option<u64>) -> Json {
+    json!({
+        "record": key(&why.record, luid),
+        "register": text::register(&why.register),
+        "existence": why.register == RegisterName::Existence,
+        "value": value(why.value.as_ref()),
+        "rule": why.rule.map(rule),
+        "conflict": why.conflict.map(|conflict| conflict.to_string()),
+        "candidates": why.candidates.iter().map(candidate).collect::<Json>(),
+        "flips": why.flips.iter().map(|flip| json!({
+            "value": value(flip.value.as_ref()),
+            "votes": flip.votes,
+        })).collect::<Json>(),
+    })
+}
+
+/// What a pull did.
+pub(crate) fn pull(report: &PullReport) -> Json {
+    json!({
+        "source": report.source,
+        "place": report.place,
+        "integrated": report.integrated,
+        "already_seen": report.already_seen,
+        "bytes": report.bytes,
+        "conflicts": report.conflicts,
+        "by_majority": report.by_majority,
+        "by_policy": report.by_policy,
+        "open": report.open,
+        "forks": report.forks.iter().map(ToString::to_string).collect::<Json>(),
+    })
+}
+
+fn changed(register: &RegisterName, old: Option<&Value>, new: Option<&Value>) -> Json {
+    json!({
+        "register": text::register(register),
+        "existence": *register == RegisterName::Existence,
+        "old": value(old),
+        "new": value(new),
+    })
+}
+
+/// What differs of a record.
+pub(crate) fn diff(diff: &RecordDiff, luid: Option<u64>) -> Json {
+    let registers = diff.registers.iter();
+    let registers = registers
+        .map(|differs| changed(&differs.register, differs.old.as_ref(), differs.new.as_ref()));
+    json!({ "record": key(&diff.record, luid), "registers": registers.collect::<Json>() })
+}
+
+/// An entry of the history of a record.
+pub(crate) fn history(entry: &HistoryEntry) -> Json {
+    let votes = entry.votes.iter().map(|vote| {
+        let candidates = vote.candidates.iter();
+        json!({
+            "register": text::register(&vote.register),
+            "candidates": candidates.map(|of| value(of.as_ref())).collect::<Json>(),
+            "choice": value(vote.choice.as_ref()),
+        })
+    });
+    let changes = entry.changes.iter().map(|change| {
+        let mut json = changed(&change.register, change.old.as_ref(), change.new.as_ref());
+        if let Some(fields) = json.as_object_mut() {
+            let step = match change.step {
+                StepKind::Nullify => "nullify",
+                StepKind::Change => "change",
+                StepKind::Settle => "settle",
+            };
+            fields.insert("step".to_owned(), step.into());
+            fields.insert("rule".to_owned(), change.rule.map_or(Json::Null, |of| rule(of).into()));
+        }
+        json
+    });
+    json!({
+        "position": entry.position.get(),
+        "changeset": entry.changeset.to_string(),
+        "origin": entry.origin,
+        "creator": entry.creator,
+        "time": entry.time.to_string(),
+        "kind": entry.kind.to_string(),
+        "arrived": entry.arrived,
+        "votes": votes.collect::<Json>(),
+        "changes": changes.collect::<Json>(),
+    })
+}
+
+fn adjustments(adjustments: &[Adjustment]) -> Json {
+    let each = adjustments.iter().map(|adjustment| {
+        json!({
+            "record": adjustment.record.to_string(),
+            "register": text::register(&adjustment.register),
+            "old": value(adjustment.old.as_ref()),
+            "new": value(adjustment.new.as_ref()),
+            "rule": adjustment.rule.map(rule),
+        })
+    });
+    each.collect()
+}
+
+/// An entry of the log.
+pub(crate) fn entry(entry: &LogEntry) -> Json {
+    let header = entry.changeset.header();
+    let payload = entry.changeset.payload();
+    let changes = payload.changes().iter().map(|change| {
+        let properties = change.properties.iter().map(|property| {
+            let (old, new) = (value(property.old.as_ref()), value(property.new.as_ref()));
+            (property.name.to_string(), json!({ "old": old, "new": new }))
+        });
+        json!({
+            "record": change.record.to_string(),
+            "kind": change.kind.to_string(),
+            "properties": properties.collect::<serde_json::Map<_, _>>(),
+        })
+    });
+    let votes = payload.votes().iter().map(|vote| {
+        json!({
+            "record": vote.record.to_string(),
+            "register": text::register(&vote.register),
+            "candidates": vote.candidates.iter().map(|of| value(of.as_ref())).collect::<Json>(),
+            "choice": value(vote.choice.as_ref()),
+        })
+    });
+    json!({
+        "position": entry.position.get(),
+        "changeset": entry.changeset.digest().to_string(),
+        "origin": header.origin,
+        "sequence": header.sequence.get(),
+        "creator": header.creator,
+        "time": header.time.to_string(),
+        "kind": header.kind.to_string(),
+        "changes": changes.collect::<Json>(),
+        "votes": votes.collect::<Json>(),
+        "nullify": adjustments(&entry.nullify),
+        "settle": adjustments(&entry.settle),
+    })
+}

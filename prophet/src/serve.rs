@@ -1,0 +1,141 @@
+//! `prophet serve`: the one place that calls the server.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+use prophet_http::server::{ServerOptions, Token, serve};
+use prophet_store::{Environment as _, SystemEnvironment};
+use tokio::net::TcpListener;
+use tokio::runtime;
+
+use crate::Result;
+use crate::context::{Context, Session};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::replica::local;
+use crate::replica::web::TOKEN;
+
+/// What it takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It listens on this machine alone unless --bind says otherwise. Everybody who reaches it may read, and pull \
+from http://HOST:8008. Whoever writes or pushes has to show a token: their prophet takes it from \
+PROPHET_TOKEN. A new one is made and shown at each start, unless --token-file, --open or --read-only is \
+given. It ends at Ctrl-C.
+
+http://HOST:8008/openapi.json describes what other programs can ask of it.")]
+pub(crate) struct ServeArgs {
+    /// The port; 0 is any that is free.
+    #[arg(long, default_value_t = 8008)]
+    port: u16,
+    /// The address to listen on; 0.0.0.0 is all of them.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    bind: IpAddr,
+    /// Everybody may write, without a token.
+    #[arg(long, conflicts_with_all = ["token_file", "read_only"])]
+    open: bool,
+    /// The file with the token that whoever writes has to show.
+    #[arg(long, value_name = "FILE", conflicts_with = "read_only")]
+    token_file: Option<PathBuf>,
+    /// Nobody may write.
+    #[arg(long)]
+    read_only: bool,
+    /// Who only can fetch files pulls from /replica/; what is there is kept in this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    tree: Option<PathBuf>,
+    /// Tells the local network, so that `prophet pull --local` finds it.
+    #[arg(long)]
+    announce: bool,
+}
+
+impl ServeArgs {
+    pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
+        let session = context.session().await?;
+        let options = self.options(context.output)?;
+        let cannot = |what: &str, error: &std::io::Error| {
+            Failure::new(Exit::TryAgain, format!("{what}: {error}"))
+        };
+        let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| cannot("the system gives no threads", &error))?;
+        runtime.block_on(async {
+            let address = SocketAddr::new(self.bind, self.port);
+            let listener = TcpListener::bind(address).await.map_err(|error| {
+                cannot(&format!("{address} cannot be listened on (--port, --bind)"), &error)
+            })?;
+            let address = listener.local_addr()?;
+            let announced = match self.announce {
+                true => Some(self.announce(&session, address, context.output)?),
+                false => None,
+            };
+            context.output.note(&format!("serving {} at http://{address}/", session.located.place));
+            let interrupted = async {
+                // Where the system has no such signal, it ends the process.
+                let _ = tokio::signal::ctrl_c().await;
+            };
+            serve(listener, session.replica.clone(), options, interrupted)
+                .await
+                .map_err(|error| cannot("no more connections are accepted", &error))?;
+            drop(announced);
+            session.replica.close().await?;
+            Ok(Exit::Done)
+        })
+    }
+
+    fn options(&self, output: Output) -> Result<ServerOptions> {
+        let mut options = ServerOptions::new();
+        if let Some(directory) = &self.tree {
+            options = options.tree(directory);
+        }
+        if self.read_only {
+            return Ok(options.read_only());
+        }
+        if self.open {
+            return Ok(options.open());
+        }
+        let secret = match &self.token_file {
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| Failure::io("read", file.display(), &error))?;
+                match text.trim() {
+                    "" => {
+                        return Err(Failure::failed(format!(
+                            "{} has no token in it",
+                            file.display()
+                        )));
+                    }
+                    token => token.to_owned(),
+                }
+            }
+            None => {
+                let secret = random()?;
+                output.note(&format!("whoever writes has to show {TOKEN}={secret}"));
+                secret
+            }
+        };
+        let token = Token::new(&secret).map_err(|error| Failure::failed(error.to_string()))?;
+        Ok(options.token(token))
+    }
+
+    fn announce(
+        &self,
+        session: &Session,
+        address: SocketAddr,
+        output: Output,
+    ) -> Result<local::Announcement> {
+        if self.bind.is_loopback() {
+            output.note("only programs on this machine can reach it; --bind 0.0.0.0 lets others");
+        }
+        let identity = session.replica.store().facts().identity;
+        local::announce(&identity.replica.to_string(), address, identity.database)
+    }
+}
+
+/// A secret that nobody guesses.
+fn random() -> Result<String> {
+    let mut bytes = [0; 16];
+    SystemEnvironment::default()
+        .random(&mut bytes)
+        .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}

@@ -1,0 +1,97 @@
+//! A replica that `prophet serve` serves, with its own process.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
+use crate::support::{Office, Person};
+
+/// A server that ends with this.
+struct Served {
+    process: Child,
+    url: String,
+    /// What was said before the address.
+    said: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn serve(person: &Person, words: &[&str]) -> Served {
+    let mut command = person.command();
+    command.args(["serve", "--port", "0"]).args(words);
+    let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    let url = loop {
+        let line = lines.next().expect("it says where it serves").unwrap();
+        if let Some((_, url)) = line.split_once(" at http") {
+            break format!("http{url}");
+        }
+        said.push_str(&line);
+        said.push('\n');
+    };
+    Served { process, url, said }
+}
+
+#[test]
+fn a_served_replica_is_a_source_a_target_and_a_replica() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.does(&["create", "bug", "title=one"]);
+    let served = serve(&ada, &["--open"]);
+    let (url, bob) = (served.url.as_str(), office.person("bob"));
+    assert_eq!(bob.does(&["clone", url]), format!("1 changeset from {url}\n"));
+    bob.does(&["create", "bug", "title=two"]);
+    bob.does(&["push"]);
+    assert_eq!(ada.does(&["search", "bug", "title=two", "--count"]), "1\n");
+    ada.does(&["create", "bug", "title=three"]);
+    assert_eq!(bob.does(&["pull"]), "1 changeset from origin\n");
+    // Without a replica of one's own.
+    let cleo = office.person("cleo");
+    cleo.does(&["-r", url, "create", "bug", "title=four"]);
+    assert_eq!(cleo.does(&["-r", url, "search", "bug", "--count"]), "4\n");
+    assert_eq!(ada.does(&["search", "bug", "title=four", "--count"]), "1\n");
+    assert!(ada.does(&["log"]).contains("cleo"));
+}
+
+#[test]
+fn who_writes_has_to_show_the_token() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.does(&["create", "bug", "title=one"]);
+    let served = serve(&ada, &[]);
+    let (_, token) = served.said.trim().split_once("PROPHET_TOKEN=").expect("it shows the token");
+    let bob = office.person("bob");
+    bob.does(&["clone", &served.url]);
+    bob.does(&["create", "bug", "title=two"]);
+    let said = bob.fails(6, &["push"]);
+    assert!(said.contains("PROPHET_TOKEN"), "{said}");
+    let pushed = bob.command().env("PROPHET_TOKEN", token).arg("push").output().unwrap();
+    assert!(pushed.status.success(), "{pushed:?}");
+    assert_eq!(ada.does(&["search", "bug", "--count"]), "2\n");
+}
+
+#[test]
+fn a_server_for_reading_only_takes_nothing() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.writes("token", "a-secret-that-is-long-enough\n");
+    for words in [&["--read-only"][..], &["--token-file", "token"]] {
+        let served = serve(&ada, words);
+        assert_eq!(served.said, "", "no token is shown that is not new");
+        let bob = office.person("bob");
+        let said = bob.fails(1, &["-r", &served.url, "create", "bug", "title=two"]);
+        assert!(said.contains("PROPHET_TOKEN"), "{said}");
+        assert_eq!(bob.does(&["-r", &served.url, "search", "bug", "--count"]), "0\n");
+    }
+    for words in
+        [&["serve", "--open", "--read-only"][..], &["serve", "--open", "--token-file", "x"]]
+    {
+        ada.fails(2, words);
+    }
+    assert!(ada.fails(6, &["push", "http://127.0.0.1:9/"]).contains("127.0.0.1:9"));
+}
