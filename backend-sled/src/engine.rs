@@ -1,6 +1,7 @@
 //! sled itself: one tree in a directory, which one handle has to itself.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
@@ -41,6 +42,8 @@ impl Engine {
             .cache_capacity(cache_bytes)
             // Nothing is written but by a commit.
             .flush_every_ms(None);
+        remove_unfinished_snapshots(directory)
+            .map_err(file(place, "removing what was unfinished"))?;
         let action = "opening the tree";
         let mut tries = 0;
         let db = call(place, action, || {
@@ -140,6 +143,31 @@ impl Drop for Engine {
     }
 }
 
+/// sled writes a snapshot under a name that ends so, and then gives it its own. Where it was killed in
+/// between, it takes what it finds for its newest snapshot, finds it damaged, and does not open; an older
+/// one, or none, is all it needs.
+const UNFINISHED: &str = ".generating";
+
+fn remove_unfinished_snapshots(directory: &Path) -> std::io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        // There is no tree yet; what else it is, sled says.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(UNFINISHED) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "opening is not async, and what is waited for is over in no time"
@@ -172,6 +200,28 @@ mod tests {
         let lock = layout.lock().unwrap();
         drop(Engine::open("here", &layout.tree(), 1 << 20, lock).unwrap());
         holds.join().unwrap();
+    }
+
+    #[test]
+    fn a_snapshot_that_was_not_finished_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path());
+        let open = || Engine::open("here", &layout.tree(), 1 << 20, layout.lock().unwrap());
+        let engine = open().unwrap();
+        let mut batch = Batch::default();
+        batch.insert(b"key", b"value");
+        engine.apply(batch).unwrap();
+        drop(engine);
+        // As a process leaves it behind that is killed while sled opens: nothing of it, some, or most.
+        for written in [0, 7, 100] {
+            let unfinished = layout.tree().join("snap.7FFFFFFFFFFFFFFF.generating");
+            fs::write(&unfinished, vec![1; written]).unwrap();
+            let refused = sled::Config::new().path(layout.tree()).open().map(drop);
+            assert!(matches!(refused, Err(sled::Error::Corruption { .. })), "{refused:?}");
+            let value = open().unwrap().get(b"key").unwrap();
+            assert_eq!(value.as_deref(), Some(&b"value"[..]), "{written}");
+            assert!(!exists(&unfinished));
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@
 //!   [`SledOptions::count`] leaves that to [`verify`](prophet_store::ReplicaStore::verify). Where the end
 //!   of it is gone altogether, the file `head` beside sled tells. What is missing is
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt), and not a shorter log.
+//! - *It does not open* where a process was killed while it opened, if that was in the middle of a
+//!   snapshot. What is left of such a snapshot is removed first.
 //! - *It panics* on some damage. That is caught, so a program that has this backend in it must not be
 //!   built with `panic = "abort"`; the message of the panic goes wherever those of the program go.
 //! - *It cannot write again what a failed sync left*. After one the system may show what is not on the

@@ -241,22 +241,9 @@ fn put_adjustment(out: &mut Vec<u8>, adjustment: &Adjustment) {
     put_value(out, "new", adjustment.new.as_ref());
     if let Some(rule) = adjustment.rule {
         out.push(b',');
-        put_plain(out, "rule", name_of_rule(rule));
+        put_plain(out, "rule", rule.name());
     }
     out.push(b'}');
-}
-
-const RULES: [(&str, Rule); 6] = [
-    ("agreed", Rule::Agreed),
-    ("majority", Rule::Majority),
-    ("most votes", Rule::MostVotes),
-    ("most related votes", Rule::MostRelatedVotes),
-    ("latest write", Rule::LatestWrite),
-    ("alive", Rule::Alive),
-];
-
-fn name_of_rule(rule: Rule) -> &'static str {
-    RULES.iter().find(|(_, known)| *known == rule).map_or("", |(name, _)| name)
 }
 
 /// A time as people read it, where that says all of it.
@@ -609,8 +596,8 @@ impl AdjustmentFields<'_> {
         let rule = match self.rule {
             None => None,
             Some(given) => {
-                let known = RULES.iter().find(|(name, _)| *name == given);
-                Some(need("a rule that is known", known.map(|(_, rule)| *rule))?)
+                let known = Rule::ALL.into_iter().find(|rule| rule.name() == given);
+                Some(need("a rule that is known", known)?)
             }
         };
         Ok(Adjustment {

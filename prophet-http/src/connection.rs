@@ -88,7 +88,7 @@ pub(crate) enum What {
     Lost(Option<Duration>),
     /// The server, or what is before it, did nothing and may later.
     NotNow(Option<Duration>),
-    /// The server refuses, and asking again will not help; for programs the kind of reason.
+    /// The server refuses, and asking again will not help; for programs the sort of problem.
     Refused(Option<String>),
     /// There is nothing there.
     Nothing,
@@ -265,7 +265,7 @@ impl Connection {
             }
             false => None,
         };
-        let kind = problem.as_ref().and_then(|problem| problem.kind.clone());
+        let sort = problem.as_ref().and_then(Problem::sort).map(str::to_owned);
         let said = problem.map(|problem| format!(": {}", problem.detail)).unwrap_or_default();
         let why = format!("the server answers {status}{said}");
         Err(match code {
@@ -280,7 +280,7 @@ impl Connection {
                 "{why}; it takes no request that long: its limit has to be raised"
             )),
             425 | 429 => Trouble { why, what: What::NotNow(after) },
-            _ if kind.as_deref() == Some(OTHER_PROTOCOL) => {
+            _ if sort.as_deref() == Some(OTHER_PROTOCOL) => {
                 Trouble::refused(format!("{why}; use the newer program at both ends"))
             }
             // Not 501, which a server of files answers to whatever is no GET.
@@ -291,7 +291,7 @@ impl Connection {
             _ if spoken.is_none() => {
                 Trouble { why: format!("{why}, and it is no Prophet server"), what: What::Foreign }
             }
-            _ => Trouble { why, what: What::Refused(kind) },
+            _ => Trouble { why, what: What::Refused(sort) },
         })
     }
 

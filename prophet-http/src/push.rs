@@ -90,7 +90,7 @@ impl HttpPeer {
                 };
                 // Of an origin that forked, the server may lack a branch that is older than the other.
                 if !exact
-                    && matches!(&trouble.what, What::Refused(Some(kind)) if kind == BASIS_MISSING)
+                    && matches!(&trouble.what, What::Refused(Some(sort)) if sort == BASIS_MISSING)
                 {
                     exact = true;
                     continue;

@@ -325,7 +325,10 @@ fn an_older_client_is_told_so_and_strange_questions_are_refused() {
             let store = "application/vnd.prophet.store";
             let (status, said) = send("sync/pull", "7", seen, vec![0; 32]).await;
             assert_eq!(status, 400);
-            assert!(said.contains("other_protocol") && said.contains('7'), "{said}");
+            assert!(
+                said.contains("urn:prophet:problem:other-protocol") && said.contains('7'),
+                "{said}"
+            );
             for (path, content, body, expected) in [
                 ("sync/pull", seen, vec![0; 31], 400),
                 ("sync/pull", seen, vec![0; 60], 400),

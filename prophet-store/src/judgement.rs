@@ -32,6 +32,28 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Agreed,
+        Self::Majority,
+        Self::MostVotes,
+        Self::MostRelatedVotes,
+        Self::LatestWrite,
+        Self::Alive,
+    ];
+
+    /// Its name in formats: in the lines of a log, and wherever programs read it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Agreed => "agreed",
+            Self::Majority => "majority",
+            Self::MostVotes => "most votes",
+            Self::MostRelatedVotes => "most related votes",
+            Self::LatestWrite => "latest write",
+            Self::Alive => "alive",
+        }
+    }
+
     /// Whether nothing is left to be decided.
     pub const fn decides(self) -> bool {
         matches!(self, Self::Agreed | Self::Majority)

@@ -1,13 +1,15 @@
 //! `prophet serve`: the one place that calls the server.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use prophet_http::server::{ServerOptions, Token, serve};
 use prophet_store::{Environment as _, SystemEnvironment};
 use tokio::net::TcpListener;
 use tokio::runtime;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::Result;
 use crate::context::{Context, Session};
@@ -23,6 +25,9 @@ It listens on this machine alone unless --bind says otherwise. Everybody who rea
 from http://HOST:8008. Whoever writes or pushes has to show a token: their prophet takes it from \
 PROPHET_TOKEN. A new one is made and shown at each start, unless --token-file, --open or --read-only is \
 given. It ends at Ctrl-C.
+
+Its log goes to stderr, an event a line: each request with what it was answered, and what goes wrong. With \
+--quiet it is only what goes wrong.
 
 http://HOST:8008/openapi.json describes what other programs can ask of it.")]
 pub(crate) struct ServeArgs {
@@ -47,13 +52,48 @@ pub(crate) struct ServeArgs {
     /// Tells the local network, so that `prophet pull --local` finds it.
     #[arg(long)]
     announce: bool,
+    /// How the log is written.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    log: Log,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Log {
+    /// For people.
+    Text,
+    /// An object a line, for programs.
+    Json,
+    /// Not at all.
+    Off,
+}
+
+impl Log {
+    /// From here on, what the server tells goes to stderr.
+    fn begin(self, output: Output) {
+        let most = match output.is_quiet() {
+            true => LevelFilter::WARN,
+            false => LevelFilter::INFO,
+        };
+        // Where nobody reads it any more, that is no reason to stop serving.
+        let lines = tracing_subscriber::fmt()
+            .with_max_level(most)
+            .with_writer(io::stderr)
+            .with_ansi(false)
+            .log_internal_errors(false);
+        match self {
+            Self::Text => lines.init(),
+            Self::Json => lines.json().flatten_event(true).init(),
+            Self::Off => {}
+        }
+    }
 }
 
 impl ServeArgs {
     pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
         let session = context.session().await?;
         let options = self.options(context.output)?;
-        let cannot = |what: &str, error: &std::io::Error| {
+        let cannot = |what: &str, error: &io::Error| {
             Failure::new(Exit::TryAgain, format!("{what}: {error}"))
         };
         let runtime = runtime::Builder::new_multi_thread().enable_all().build();
@@ -69,6 +109,7 @@ impl ServeArgs {
                 false => None,
             };
             context.output.note(&format!("serving {} at http://{address}/", session.located.place));
+            self.log.begin(context.output);
             let interrupted = async {
                 // Where the system has no such signal, it ends the process.
                 let _ = tokio::signal::ctrl_c().await;

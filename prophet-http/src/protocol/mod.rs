@@ -35,22 +35,29 @@ pub(crate) const STORE_ERROR: &str = "application/vnd.prophet.store-error+json";
 pub(crate) const PROBLEM: &str = "application/problem+json";
 
 /// No request but a bundle and a commit is longer.
-pub(crate) const REQUEST_BYTES: usize = 64 << 20;
+pub(crate) const REQUEST_BYTES: usize = 16 << 20;
 
-/// Why something is refused, as RFC 9457 has it, and a word for programs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The sorts of problems are called so, and then by their names.
+pub(crate) const SORT: &str = "urn:prophet:problem:";
+/// A bundle builds on what is not there.
+pub(crate) const BASIS_MISSING: &str = "basis-missing";
+/// A version of the protocol is not known.
+pub(crate) const OTHER_PROTOCOL: &str = "other-protocol";
+
+/// Why something is refused, as RFC 9457 has it: what a client reads of it.
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Problem {
-    pub(crate) title: String,
-    pub(crate) status: u16,
     pub(crate) detail: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) kind: Option<String>,
+    #[serde(rename = "type", default)]
+    sort: String,
 }
 
-/// The kind of problem with a bundle that builds on what is not there.
-pub(crate) const BASIS_MISSING: &str = "basis_missing";
-/// The kind of problem with a version of the protocol that is not known.
-pub(crate) const OTHER_PROTOCOL: &str = "other_protocol";
+impl Problem {
+    /// The name of its sort, if it is one of Prophet's.
+    pub(crate) fn sort(&self) -> Option<&str> {
+        self.sort.strip_prefix(SORT)
+    }
+}
 
 /// Where a replica is, in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,18 +1,19 @@
-//! What the routes for programs have in common: the version of the protocol, and problems.
+//! What the routes for programs have in common: the version of the protocol, whole bodies, and refusals.
 
-use axum::body::{Body, to_bytes};
+use std::error::Error as _;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures_lite::future::block_on;
 use prophet_store::Error;
-use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use crate::protocol::{
-    BASIS_MISSING, OTHER_PROTOCOL, PROBLEM, PROTOCOL, Problem, STORE_ERROR, StoreFailure, VERSION,
-};
+use super::problem::{Kind, Problem};
+use crate::protocol::{PROTOCOL, STORE_ERROR, StoreFailure, VERSION};
 
 /// Why a request is not answered as it was meant to be.
 #[derive(Debug)]
@@ -21,42 +22,37 @@ pub(super) enum Refusal {
     Store(StoreFailure),
 }
 
-impl Refusal {
-    pub(super) fn new(status: StatusCode, kind: Option<&str>, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or_default().to_owned();
-        let (status, kind) = (status.as_u16(), kind.map(str::to_owned));
-        Self::Problem(Problem { title, status, detail: detail.into(), kind })
-    }
-
-    pub(super) fn bad(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, Some("bad_request"), detail)
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
     }
 }
 
-/// What a replica says; of what its store says, no more than that it failed.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        let (status, kind) = match &error {
-            Error::OtherDatabase { .. } => (StatusCode::CONFLICT, "other_database"),
-            Error::PullFromItself { .. } => (StatusCode::CONFLICT, "from_itself"),
-            Error::BasisMissing { .. } => (StatusCode::CONFLICT, BASIS_MISSING),
-            Error::BadChangeset { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_changeset"),
-            Error::BadSource { .. } => (StatusCode::BAD_REQUEST, "bad_request"),
-            Error::Store(failed) => return Self::Store(StoreFailure::of(failed)),
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
-        };
-        Self::new(status, Some(kind), error.to_string())
+        match error {
+            Error::Store(failed) => Self::Store(StoreFailure::of(&failed)),
+            other => Self::Problem(other.into()),
+        }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, content, body) = match &self {
-            Self::Problem(problem) => (problem.status, PROBLEM, serde_json::to_vec(problem)),
-            Self::Store(failure) => (failure.status(), STORE_ERROR, serde_json::to_vec(failure)),
-        };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(CONTENT_TYPE, content)], body.unwrap_or_default()).into_response()
+        match self {
+            Self::Problem(problem) => problem.into_response(),
+            Self::Store(failure) => {
+                // Texts and numbers, which always are JSON.
+                let body = serde_json::to_vec(&failure).unwrap_or_default();
+                let status = StatusCode::from_u16(failure.status());
+                (
+                    status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                    [(CONTENT_TYPE, STORE_ERROR)],
+                    body,
+                )
+                    .into_response()
+            }
+        }
     }
 }
 
@@ -70,7 +66,7 @@ pub(super) async fn speak(request: Request, next: Next) -> Response {
             let detail = format!(
                 "this server speaks version {VERSION} of the protocol, and {PROTOCOL} says {spoken}"
             );
-            Refusal::new(StatusCode::BAD_REQUEST, Some(OTHER_PROTOCOL), detail).into_response()
+            Problem::new(Kind::OtherProtocol, detail).into_response()
         }
     };
     response.headers_mut().insert(PROTOCOL, HeaderValue::from(VERSION));
@@ -78,46 +74,59 @@ pub(super) async fn speak(request: Request, next: Next) -> Response {
 }
 
 /// Refuses another type of content than this one.
-pub(super) fn expect(headers: &HeaderMap, content: &str) -> Result<(), Refusal> {
+pub(super) fn expect(headers: &HeaderMap, content: &str) -> Result<(), Problem> {
     let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
     match given.and_then(|given| given.split(';').next()).map(str::trim) == Some(content) {
         true => Ok(()),
-        false => Err(Refusal::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Some("bad_request"),
+        false => Err(Problem::new(
+            Kind::UnsupportedMediaType,
             format!("the content has to be {content}"),
         )),
     }
 }
 
-/// All of a body, if it is not beyond so many bytes.
-pub(super) async fn all(body: Body, most: usize) -> Result<axum::body::Bytes, Refusal> {
-    to_bytes(body, most).await.map_err(|error| {
-        let mut source: &(dyn std::error::Error + 'static) = &error;
-        while let Some(cause) = source.source() {
-            source = cause;
-        }
-        match source.is::<http_body_util::LengthLimitError>() {
-            true => Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                Some("too_large"),
-                format!("the body is longer than {most} bytes"),
+/// All of a body, if it is not beyond so many bytes, and comes in time.
+pub(super) async fn all(body: Body, most: usize, time: Duration) -> Result<Bytes, Problem> {
+    let read = timeout(time, to_bytes(body, most)).await.map_err(|_| {
+        Problem::new(
+            Kind::TooSlow,
+            format!("the body was not there after {} s; send it faster", time.as_secs()),
+        )
+    })?;
+    read.map_err(|error| {
+        match error.source().is_some_and(|why| why.is::<http_body_util::LengthLimitError>()) {
+            true => Problem::new(
+                Kind::TooLarge,
+                format!("the body has more than {most} bytes, which are the most"),
             ),
-            false => Refusal::bad(format!("the body breaks off: {error}")),
+            false => Problem::malformed(format!("the body breaks off: {error}")),
         }
     })
 }
 
-/// Runs this on a thread that may block, as stores may.
-pub(super) async fn on_thread<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-) -> Result<T, Refusal> {
-    match spawn_blocking(move || block_on(work)).await {
-        Ok(done) => done,
-        Err(error) => Err(Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Some("failed"),
-            format!("the operation ended before its time: {error}"),
-        )),
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures_lite::stream;
+
+    use super::*;
+
+    #[test]
+    fn a_body_comes_whole_and_in_time_or_is_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let soon = Duration::from_millis(20);
+            let refused = async |body| {
+                let problem = all(body, 10, soon).await.unwrap_err();
+                problem.into_response().status().as_u16()
+            };
+            assert_eq!(all(Body::from("1234567890"), 10, soon).await.unwrap(), "1234567890");
+            assert_eq!(refused(Body::from("12345678901")).await, 413);
+            let stands = stream::pending::<io::Result<Bytes>>();
+            assert_eq!(refused(Body::from_stream(stands)).await, 408);
+            let breaks = stream::once(Err::<Bytes, _>(io::Error::other("gone")));
+            assert_eq!(refused(Body::from_stream(breaks)).await, 400);
+        });
     }
 }

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::body::Body;
 use super::history::property;
+use super::params::{OfProperty, OfRecord};
 use super::path::{PropertyPath, RecordPath};
 use super::problem::{Kind, Problem};
 use super::query::Params;
@@ -168,18 +169,6 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D:
     Option::deserialize(deserializer)
 }
 
-/// The rule as the log names it.
-pub(super) const fn rule_name(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Agreed => "agreed",
-        Rule::Majority => "majority",
-        Rule::MostVotes => "most votes",
-        Rule::MostRelatedVotes => "most related votes",
-        Rule::LatestWrite => "latest write",
-        Rule::Alive => "alive",
-    }
-}
-
 impl From<Attribution> for By {
     fn from(by: Attribution) -> Self {
         Self {
@@ -220,7 +209,7 @@ impl From<Conflict> for ConflictItem {
             property: property(&conflict.register),
             open: !conflict.rule.decides(),
             visible: conflict.visible,
-            rule: rule_name(conflict.rule),
+            rule: conflict.rule.name(),
             candidates: all(conflict.candidates),
             votes: all(conflict.votes),
         }
@@ -240,7 +229,7 @@ impl From<Why> for WhyItem {
                 Existence::Never => "never",
             },
             value: why.value,
-            rule: why.rule.map(rule_name),
+            rule: why.rule.map(Rule::name),
             conflict: why.conflict.map(|id| id.to_string()),
             candidates: all(why.candidates),
             votes: all(why.votes),
@@ -283,10 +272,7 @@ pub(super) async fn list(
 /// What is contested of a record, open or decided.
 #[utoipa::path(
     get, path = "/conflicts/{type}/{id}.json", tag = "conflicts", operation_id = "read_conflicts",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-    ),
+    params(OfRecord),
     responses((status = 200, description = "Its conflicts; none if it is not there.",
         body = RecordConflicts))
 )]
@@ -302,10 +288,7 @@ pub(super) async fn of_record(
 /// Decides about a conflict of a record, as this replica: the vote travels to the peers.
 #[utoipa::path(
     post, path = "/conflicts/{type}/{id}.json", tag = "conflicts", operation_id = "resolve_conflict",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-    ),
+    params(OfRecord),
     request_body(description = "The decision.", content = Decision),
     responses(
         (status = 200, description = "It was decided so.", body = Decided),
@@ -339,10 +322,7 @@ pub(super) async fn resolve(
 /// Why a record exists, or does not.
 #[utoipa::path(
     get, path = "/why/{type}/{id}.json", tag = "conflicts", operation_id = "why_existence",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-    ),
+    params(OfRecord),
     responses((status = 200, description = "Who wrote, who voted, and what decided.",
         body = WhyItem))
 )]
@@ -357,11 +337,7 @@ pub(super) async fn why_existence(
 /// Why a property shows what it does.
 #[utoipa::path(
     get, path = "/why/{type}/{id}/{property}.json", tag = "conflicts", operation_id = "why_property",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("property" = schema::PropertyName, Path, description = "The property."),
-    ),
+    params(OfRecord, OfProperty),
     responses((status = 200, description = "Who wrote, who voted, and what decided.",
         body = WhyItem))
 )]

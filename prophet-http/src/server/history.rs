@@ -7,14 +7,15 @@ use axum::routing::get;
 use futures_lite::StreamExt as _;
 use hyper::StatusCode;
 use prophet_store::{
-    Direction, HistoryChange, HistoryEntry, HistoryVote, Position, RegisterName, StepKind, Value,
+    Direction, HistoryChange, HistoryEntry, HistoryVote, Position, RegisterName, Rule, StepKind,
+    Value,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::changes::{self, Entries};
-use super::conflicts::rule_name;
+use super::params::OfRecord;
 use super::path::RecordPath;
 use super::problem::{Kind, Problem};
 use super::query::Params;
@@ -129,7 +130,7 @@ impl From<HistoryChange> for ChangeItem {
             property: property(&change.register),
             old: change.old,
             new: change.new,
-            rule: change.rule.map(rule_name),
+            rule: change.rule.map(Rule::name),
         }
     }
 }
@@ -138,8 +139,7 @@ impl From<HistoryChange> for ChangeItem {
 #[utoipa::path(
     get, path = "/history/{type}/{id}.json", tag = "history", operation_id = "read_history",
     params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
+        OfRecord,
         ("first" = Option<schema::First>, Query,
             description = "What comes first; the newest unless this is said."),
         ("after" = Option<u64>, Query, maximum = 9_007_199_254_740_991_u64,

@@ -45,6 +45,7 @@ mod history;
 mod limits;
 mod openapi;
 mod options;
+mod params;
 mod path;
 mod problem;
 mod property;

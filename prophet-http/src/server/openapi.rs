@@ -14,9 +14,10 @@ use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
 
 use super::options::ServerOptions;
 use super::path::Mount;
-use super::problem::{PROBLEM_JSON, Problem, ProblemBody};
+use super::problem::{Problem, ProblemBody};
 use super::respond::{self, NoParams};
 use super::{Shared, changes, conflicts, health, history, property, records, schema, tree};
+use crate::protocol::PROBLEM;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/openapi.json", get(openapi))
@@ -35,12 +36,10 @@ pub(super) fn routes() -> Router<Shared> {
         records::create,
         records::read,
         records::change,
-        records::post_change,
         records::replace,
         records::delete,
         property::read,
         property::set,
-        property::post_set,
         property::remove,
         history::history,
         history::log,
@@ -105,6 +104,11 @@ fn describe(options: &ServerOptions, mount: &Mount) -> Result<Json, serde_json::
     }
     for (path, item) in &mut api.paths.paths {
         let is_open = matches!(path.as_str(), "/health" | "/openapi.json");
+        if item.put.is_some() || item.patch.is_some() {
+            // One function answers it and another method, and each operation has an id of its own.
+            let id = item.post.as_mut().and_then(|post| post.operation_id.as_mut());
+            id.into_iter().for_each(|id| id.push_str("_by_post"));
+        }
         let operations = [
             (HttpMethod::Get, &mut item.get),
             (HttpMethod::Post, &mut item.post),
@@ -165,7 +169,7 @@ fn complete(operation: &mut Operation, writes: bool) {
             && status.starts_with(['4', '5'])
         {
             let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-            response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(problem));
+            response.content.insert(PROBLEM.to_owned(), RefOr::T(problem));
         }
     }
 }

@@ -9,8 +9,7 @@ use prophet_store::{Error, NameError, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The media type of a problem.
-pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+use crate::protocol::{BASIS_MISSING, OTHER_PROTOCOL, PROBLEM, SORT};
 
 /// The sorts of problems. Their names are part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +33,11 @@ pub(super) enum Kind {
     Failed,
     Unavailable,
     Full,
+    OtherProtocol,
+    OtherDatabase,
+    FromItself,
+    BasisMissing,
+    BadChangeset,
 }
 
 impl Kind {
@@ -72,6 +76,15 @@ impl Kind {
             Self::Failed => (S::INTERNAL_SERVER_ERROR, "failed", "The server failed"),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "Not just now"),
             Self::Full => (S::INSUFFICIENT_STORAGE, "full", "The server has no room left"),
+            Self::OtherProtocol => {
+                (S::BAD_REQUEST, OTHER_PROTOCOL, "This version of the protocol is not spoken here")
+            }
+            Self::OtherDatabase => (S::CONFLICT, "other-database", "That is of another database"),
+            Self::FromItself => (S::CONFLICT, "from-itself", "That is of this very replica"),
+            Self::BasisMissing => (S::CONFLICT, BASIS_MISSING, "That builds on what is not here"),
+            Self::BadChangeset => {
+                (S::UNPROCESSABLE_ENTITY, "bad-changeset", "A changeset cannot be")
+            }
         }
     }
 }
@@ -213,8 +226,13 @@ impl From<Error> for Problem {
             | Error::ConflictChanged { .. }
             | Error::CannotUndo { .. } => Kind::Conflict,
             Error::ReservedType { .. } => Kind::Forbidden,
+            Error::OtherDatabase { .. } => Kind::OtherDatabase,
+            Error::PullFromItself { .. } => Kind::FromItself,
+            Error::BasisMissing { .. } => Kind::BasisMissing,
+            Error::BadChangeset { .. } => Kind::BadChangeset,
             Error::CursorOfAnotherOrder
             | Error::ContestedThen
+            | Error::BadSource { .. }
             | Error::Name(_)
             | Error::Pattern(_) => Kind::Malformed,
             Error::NotAChoice { .. } | Error::Invalid(_) | Error::Typed(_) => Kind::Invalid,
@@ -241,7 +259,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, name, title) = self.kind.parts();
         let body = ProblemBody {
-            kind: format!("urn:prophet:problem:{name}"),
+            kind: format!("{SORT}{name}"),
             title,
             status: status.as_u16(),
             detail: self.detail,
@@ -249,7 +267,7 @@ impl IntoResponse for Problem {
         };
         // Texts and numbers, which always are JSON.
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        let kind = [(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))];
+        let kind = [(CONTENT_TYPE, HeaderValue::from_static(PROBLEM))];
         let mut response = (status, kind, body).into_response();
         if let Some(header) = self.header {
             let (name, value) = *header;

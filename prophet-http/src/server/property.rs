@@ -11,6 +11,7 @@ use prophet_store::{Properties, PropertyName, RecordKey};
 use super::auth::Caller;
 use super::body::Body;
 use super::etag::{self, Conditions};
+use super::params::{IfInState, IfKnown, OfProperty, OfRecord};
 use super::path::{Mount, PropertyPath};
 use super::problem::{Kind, Problem};
 use super::records::{after, existing, left_at, write};
@@ -26,13 +27,7 @@ pub(super) fn routes() -> Router<Shared> {
 #[utoipa::path(
     get, path = "/records/{type}/{id}/{property}.json", tag = "records",
     operation_id = "read_property",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "The tag of a state that is known."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "The tag of the state that is wanted."),
-    ),
+    params(OfRecord, OfProperty, IfKnown),
     responses(
         (status = 200, description = "Its value. The tag is that of the record.",
             body = schema::Value, headers(("ETag" = String))),
@@ -57,17 +52,11 @@ pub(super) async fn read(
     Ok(tagged(StatusCode::OK, Some(&tag), value))
 }
 
-/// Gives a property a value. Where writes disagree on it, that settles it.
+/// Gives a property a value. Where writes disagree on it, that settles it. `POST` is the same.
 #[utoipa::path(
-    put, path = "/records/{type}/{id}/{property}.json", tag = "records",
+    method(put, post), path = "/records/{type}/{id}/{property}.json", tag = "records",
     operation_id = "put_property",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "Only if the record is in the state of this tag."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
-    ),
+    params(OfRecord, OfProperty, IfInState),
     request_body(description = "The value.", content(
         (schema::Value = "application/json"),
         (String = "text/plain"),
@@ -110,48 +99,11 @@ pub(super) async fn set(
     Ok(if had { response } else { respond::at(response, &mount.property(&key, &name)) })
 }
 
-/// The same as `PUT`.
-#[utoipa::path(
-    post, path = "/records/{type}/{id}/{property}.json", tag = "records",
-    operation_id = "update_property",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "Only if the record is in the state of this tag."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
-    ),
-    request_body(description = "The value.", content(
-        (schema::Value = "application/json"),
-        (String = "text/plain"),
-        (schema::ValueForm = "application/x-www-form-urlencoded"),
-    )),
-    responses(
-        (status = 200, description = "The value that it has now.", body = schema::Value,
-            headers(("ETag" = Option<String>, description = "Absent if somebody has written since."))),
-        (status = 201, description = "The record did not have the property, and has this now.",
-            body = schema::Value,
-            headers(("Location" = String), ("ETag" = Option<String>))),
-        (status = 204, description = "It was written, and removed since."),
-        (status = 404, description = "There is no such record, or it was deleted."),
-        (status = 412, description = "The record is not in that state; nothing was written."),
-        (status = 422, description = "A rule or a limit does not allow it."),
-    )
-)]
-#[allow(dead_code, reason = "describes what `set` does under another method")]
-pub(super) fn post_set() {}
-
 /// Removes a property.
 #[utoipa::path(
     delete, path = "/records/{type}/{id}/{property}.json", tag = "records",
     operation_id = "delete_property",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("property" = schema::PropertyName, Path, description = "The property."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "Only if the record is in the state of this tag."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
-    ),
+    params(OfRecord, OfProperty, IfInState),
     responses(
         (status = 204, description = "The record does not have it any more."),
         (status = 404, description = "There is no such record, or it has no such property."),

@@ -19,6 +19,8 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::body::Body;
 use super::etag::{self, Conditions};
+use super::history::property;
+use super::params::{IfInState, IfKnown, OfRecord};
 use super::path::{Mount, RecordPath, TypePath};
 use super::problem::{Kind, Problem};
 use super::query::{LISTING, Params, cursor_text, query};
@@ -63,10 +65,10 @@ pub(super) struct RecordItem<'a> {
     etag: Option<String>,
     /// The position of the last log entry that touched it.
     changed: u64,
-    /// The properties on which writes disagree, decided or not.
+    /// The properties on which writes disagree, decided or not; null is whether the record exists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
-    contested: Vec<String>,
+    contested: Vec<Option<String>>,
     #[schema(value_type = schema::Properties)]
     properties: &'a std::collections::BTreeMap<PropertyName, prophet_store::Value>,
 }
@@ -87,14 +89,7 @@ impl<'a> RecordItem<'a> {
             id: record.id().to_string(),
             etag: tag,
             changed: record.changed().get(),
-            contested: record
-                .contested()
-                .keys()
-                .filter_map(|register| match register {
-                    prophet_store::RegisterName::Property(name) => Some(name.to_string()),
-                    prophet_store::RegisterName::Existence => None,
-                })
-                .collect(),
+            contested: record.contested().keys().map(property).collect(),
             properties: record.properties(),
         }
     }
@@ -246,12 +241,9 @@ pub(super) async fn create(
 #[utoipa::path(
     get, path = "/records/{type}/{id}.json", tag = "records", operation_id = "read_record",
     params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
+        OfRecord, IfKnown,
         ("at" = Option<u64>, Query, maximum = 9_007_199_254_740_991_u64,
             description = "As it was at this position of the log."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "The tag of a state that is known."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "The tag of the state that is wanted."),
     ),
     responses(
         (status = 200, description = "Its properties. If writes disagree on it, `Link` leads to \
@@ -286,15 +278,11 @@ pub(super) async fn read(
     Ok(response)
 }
 
-/// Sets properties of a record, and removes others; what is not named stays.
+/// Sets properties of a record, and removes others; what is not named stays. `POST` is for clients that
+/// have no `PATCH`.
 #[utoipa::path(
-    patch, path = "/records/{type}/{id}.json", tag = "records", operation_id = "patch_record",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
-    ),
+    method(patch, post), path = "/records/{type}/{id}.json", tag = "records", operation_id = "patch_record",
+    params(OfRecord, IfInState),
     request_body(description = "What is to change.", content(
         (schema::Changes = "application/json"),
         (schema::Changes = "application/merge-patch+json"),
@@ -326,43 +314,12 @@ pub(super) async fn change(
     shown(&app.replica, &key, &edited.await?, StatusCode::OK).await
 }
 
-/// The same as `PATCH`, for clients that have none.
-#[utoipa::path(
-    post, path = "/records/{type}/{id}.json", tag = "records", operation_id = "update_record",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
-    ),
-    request_body(description = "What is to change.", content(
-        (schema::Changes = "application/json"),
-        (schema::Form = "application/x-www-form-urlencoded"),
-    )),
-    responses(
-        (status = 200, description = "What the record shows now.", body = schema::Properties,
-            headers(("ETag" = Option<String>, description = "Absent if somebody has written since."))),
-        (status = 204, description = "It was written, and deleted since."),
-        (status = 404, description = "There is no such record, or it was deleted."),
-        (status = 412, description = "It is not in that state; nothing was written."),
-        (status = 422, description = "A rule or a limit does not allow it."),
-    )
-)]
-#[allow(dead_code, reason = "describes what `change` does under another method")]
-pub(super) fn post_change() {}
-
 /// Makes a record show exactly these properties. One that does not exist is created, one that was
 /// deleted begins anew. A property that shows what it is to show already is left alone, so a
 /// conflict on it stays open.
 #[utoipa::path(
     put, path = "/records/{type}/{id}.json", tag = "records", operation_id = "put_record",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<schema::Tags>, Header,
-            description = "Only if it is not in that state; with an asterisk, only if it does not exist."),
-    ),
+    params(OfRecord, IfInState),
     request_body(description = "All that it is to show.", content(
         (schema::Properties = "application/json"),
         (schema::Form = "application/x-www-form-urlencoded"),
@@ -410,12 +367,7 @@ pub(super) async fn replace(
 /// Deletes a record. Its history stays.
 #[utoipa::path(
     delete, path = "/records/{type}/{id}.json", tag = "records", operation_id = "delete_record",
-    params(
-        ("type" = schema::TypeName, Path, description = "The type of the record."),
-        ("id" = schema::Id, Path, description = "Its id."),
-        ("If-Match" = Option<schema::Tags>, Header, description = "Only if it is in the state of this tag."),
-        ("If-None-Match" = Option<schema::Tags>, Header, description = "Only if it is not in that state."),
-    ),
+    params(OfRecord, IfInState),
     responses(
         (status = 204, description = "It was deleted."),
         (status = 404, description = "There is no such record, or it was deleted."),

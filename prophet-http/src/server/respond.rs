@@ -5,6 +5,7 @@ use std::future::Future;
 use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_lite::future::block_on;
 use hyper::StatusCode;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
@@ -13,7 +14,7 @@ use hyper::http::request::Parts;
 use prophet_store::Record;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::body::JSON;
 use super::etag;
@@ -98,13 +99,18 @@ impl Items {
     }
 }
 
-/// What may read a lot, on a thread where that keeps nobody waiting: reading a store need not yield.
+/// What may take a while, on a thread where that keeps nobody waiting: a store need not yield.
+pub(super) async fn on_thread<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Problem> {
+    spawn_blocking(move || block_on(work)).await.map_err(|panicked| Problem::failed(&panicked))
+}
+
+/// The same, of what may be refused.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    let handle = Handle::current();
-    let done = tokio::task::spawn_blocking(move || handle.block_on(work)).await;
-    done.unwrap_or_else(|panicked| Err(Problem::failed(&panicked)))
+    on_thread(work).await?
 }
 
 /// A record's properties, as the answer to whoever asked for the record.

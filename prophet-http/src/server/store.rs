@@ -1,10 +1,10 @@
 //! The replica's store, for engines elsewhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
@@ -14,12 +14,17 @@ use prophet_store::{
     ReplicaStore, ResolutionScan, StoreError, limits,
 };
 
-use super::answer::{Refusal, all, expect, on_thread, speak};
+use super::answer::{Refusal, all, expect, speak};
+use super::problem::{Kind, Problem};
+use super::respond::on_thread;
 use crate::protocol::store::{Served, operation};
 use crate::protocol::{REQUEST_BYTES, STORE, StoreFailure, Wire, decode, encode};
 
 /// What a commit takes beside what counts as its size.
 const COMMIT_BYTES: usize = (limits::COMMIT_BYTES as usize).saturating_add(256 << 20);
+/// So long a commit may take to come, and a question.
+const COMMIT_TIME: Duration = Duration::from_secs(600);
+const QUESTION_TIME: Duration = Duration::from_secs(60);
 /// No page holds much more, whatever was asked for.
 const PAGE_BYTES: usize = 16 << 20;
 const PAGE_ITEMS: usize = 1 << 16;
@@ -37,30 +42,31 @@ async fn operate(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     expect(&parts.headers, STORE)?;
-    let most = match operation.as_str() {
-        operation::COMMIT => COMMIT_BYTES,
-        _ => REQUEST_BYTES,
+    let (most, time) = match operation.as_str() {
+        operation::COMMIT => (COMMIT_BYTES, COMMIT_TIME),
+        _ => (REQUEST_BYTES, QUESTION_TIME),
     };
-    let body = all(body, most).await?;
+    let body = all(body, most, time).await?;
     let answer = on_thread(async move {
         let store = Arc::clone(replica.store());
         let answer = answer(&*store, &operation, &body).await?;
         if operation == operation::COMMIT {
             replica.wake_watchers();
         }
-        Ok(answer)
+        Ok::<_, Refusal>(answer)
     });
-    Ok(([(CONTENT_TYPE, STORE)], answer.await?).into_response())
+    Ok(([(CONTENT_TYPE, STORE)], answer.await??).into_response())
 }
 
-fn given<T: Wire>(body: &[u8]) -> Result<T, Refusal> {
-    decode(body).map_err(|error| Refusal::bad(format!("the question cannot be read: {error}")))
+fn given<T: Wire>(body: &[u8]) -> Result<T, Problem> {
+    decode(body)
+        .map_err(|error| Problem::malformed(format!("the question cannot be read: {error}")))
 }
 
-fn nothing(body: &[u8]) -> Result<(), Refusal> {
+fn nothing(body: &[u8]) -> Result<(), Problem> {
     match body.is_empty() {
         true => Ok(()),
-        false => Err(Refusal::bad("the question has no parts, and there is a body")),
+        false => Err(Problem::malformed("the question has no parts, and there is a body")),
     }
 }
 
@@ -124,10 +130,9 @@ async fn answer(
             nothing(body)?;
             said(store.verify().await)
         }
-        other => Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            Some("no_such_operation"),
-            format!("there is no operation {other:?}"),
-        )),
+        other => {
+            let detail = format!("there is no operation {other:?}");
+            Err(Problem::new(Kind::NoSuchRoute, detail).into())
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{RawQuery, Request, State};
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,12 +19,15 @@ use prophet_store::{
 };
 use tokio::time::timeout;
 
-use super::answer::{Refusal, all, expect, on_thread, speak};
+use super::answer::{Refusal, all, expect, speak};
+use super::etag::Conditions;
+use super::problem::{Kind, Problem};
+use super::respond::{not_modified, on_thread};
 use crate::basis::known;
 use crate::pipe::{PieceSender, bundle, pieces};
 use crate::protocol::{Answer, BUNDLE, REPORT, REQUEST_BYTES, SEEN, STANDING, Seen, Standing};
 
-/// A reader that takes nothing for so long is given up.
+/// Who takes nothing, or sends nothing, for so long is given up; no question takes as long to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So much of a refused body is still read, so that whoever sends it gets to the answer.
 const LEFT_BYTES: usize = 64 << 20;
@@ -38,10 +41,9 @@ pub(super) fn routes(replica: Replica) -> Router {
     router.layer(from_fn(speak)).with_state(replica)
 }
 
-fn standing(offer: &Offer, answer: Answer) -> Result<Response, Refusal> {
+fn standing(offer: &Offer, answer: Answer) -> Result<Response, Problem> {
     let Some(head) = offer.head else {
-        let why = "the replica does not say where it is";
-        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Some("failed"), why));
+        return Err(Problem::new(Kind::Failed, "the replica does not say where it is"));
     };
     let vector = || STANDARD.encode(codec::encode_vector(&offer.seen));
     let standing = Standing {
@@ -54,11 +56,18 @@ fn standing(offer: &Offer, answer: Answer) -> Result<Response, Refusal> {
     json(STANDING, &standing)
 }
 
-fn json(content: &'static str, body: &impl serde::Serialize) -> Result<Response, Refusal> {
-    let body = serde_json::to_vec(body).map_err(|error| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Some("failed"), error.to_string())
-    })?;
+fn json(content: &'static str, body: &impl serde::Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_vec(body).map_err(|error| Problem::failed(&error))?;
     Ok(([(CONTENT_TYPE, content)], body).into_response())
+}
+
+/// What a puller lacks.
+enum Lack {
+    Nothing,
+    /// Its whole vector would tell.
+    Unknown,
+    /// All that comes beyond this.
+    Beyond(VersionVector),
 }
 
 /// Answers with what a puller lacks, who says what it has seen.
@@ -72,42 +81,44 @@ async fn pull(
     let exact = match query.as_deref() {
         None | Some("") => false,
         Some("basis=exact") => true,
-        Some(other) => return Err(Refusal::bad(format!("{other:?} is none of basis=exact"))),
-    };
-    let seen = Seen::decode(&all(body, REQUEST_BYTES).await?);
-    let seen = seen.map_err(|error| Refusal::bad(error.to_string()))?;
-    let source = replica.clone();
-    let (offer, basis) = on_thread(async move {
-        let offer = source.offer(&VersionVector::new()).await?;
-        let basis = match seen.vector {
-            _ if offer.seen.digest() == seen.digest => None,
-            None => return Ok((offer, Some(None))),
-            Some(vector) if exact => Some(Some(known(&**source.store(), &vector).await?)),
-            Some(vector) => Some(Some(vector)),
-        };
-        Ok((offer, basis))
-    })
-    .await?;
-    match basis {
-        None => standing(&offer, Answer::NothingNew),
-        Some(None) => standing(&offer, Answer::SendVector),
-        Some(Some(basis)) => {
-            let (pieces, _writing) = bundle(replica, basis, PATIENCE);
-            Ok(([(CONTENT_TYPE, BUNDLE)], Body::from_stream(pieces)).into_response())
+        Some(other) => {
+            return Err(Problem::malformed(format!("{other:?} is none of basis=exact")).into());
         }
-    }
+    };
+    let seen = Seen::decode(&all(body, REQUEST_BYTES, PATIENCE).await?);
+    let seen = seen.map_err(|error| Problem::malformed(error.to_string()))?;
+    let source = replica.clone();
+    let (offer, lack) = on_thread(async move {
+        let offer = source.offer(&VersionVector::new()).await?;
+        let lack = match seen.vector {
+            _ if offer.seen.digest() == seen.digest => Lack::Nothing,
+            None => Lack::Unknown,
+            Some(vector) if exact => Lack::Beyond(known(&**source.store(), &vector).await?),
+            Some(vector) => Lack::Beyond(vector),
+        };
+        Ok::<_, Refusal>((offer, lack))
+    })
+    .await??;
+    Ok(match lack {
+        Lack::Nothing => standing(&offer, Answer::NothingNew)?,
+        Lack::Unknown => standing(&offer, Answer::SendVector)?,
+        Lack::Beyond(basis) => {
+            let (pieces, _writing) = bundle(replica, basis, PATIENCE);
+            ([(CONTENT_TYPE, BUNDLE)], Body::from_stream(pieces)).into_response()
+        }
+    })
 }
 
 /// Says what has been seen here, unless that is what the request says.
 async fn vector(State(replica): State<Replica>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let offer = on_thread(async move { Ok(replica.offer(&VersionVector::new()).await?) }).await?;
+    let conditions = Conditions::of(&headers)?;
+    let seen = VersionVector::new();
+    let offer = on_thread(async move { replica.offer(&seen).await }).await??;
     let tag = format!("\"{}\"", offer.seen.digest());
-    let asked = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
-    let answer = match asked.is_some_and(|tags| tags.split(',').any(|it| it.trim() == tag)) {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => standing(&offer, Answer::Vector)?,
-    };
-    Ok(([(ETAG, tag)], answer).into_response())
+    if conditions.is_known("the vector", &tag)? {
+        return Ok(not_modified(&tag));
+    }
+    Ok(([(ETAG, tag)], standing(&offer, Answer::Vector)?).into_response())
 }
 
 /// Takes in a bundle as it comes.
@@ -119,11 +130,11 @@ async fn push(State(replica): State<Replica>, request: Request) -> Result<Respon
     let reading = tokio::spawn(forward(body.into_data_stream(), sender));
     let pulled = on_thread(async move {
         let source = StreamedBundle::begin(pieces, "what was pushed").await?;
-        Ok(replica.pull(&source, PullOptions::new()).await?)
+        replica.pull(&source, PullOptions::new()).await
     })
     .await;
     let _ = reading.await;
-    json(REPORT, &pulled?)
+    Ok(json(REPORT, &pulled??)?)
 }
 
 /// Hands on a body as it comes. Where nobody wants it any more, the rest is read all the same, up to a

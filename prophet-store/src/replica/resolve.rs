@@ -33,8 +33,15 @@ impl Replica {
         Ok(self.resolve_all(&decisions).await?.pop())
     }
 
-    /// Decides about conflicts in one commit: a changeset of votes, and one of merges, as needed.
-    pub(super) async fn resolve_all(
+    /// Decides about several conflicts as [`resolve`](Self::resolve) does about one, in one commit: about
+    /// all of them, or none.
+    ///
+    /// The answer is the changesets that it took: the one with the merges, if there are any, and then
+    /// the one with the votes, if there are any that did not count already.
+    ///
+    /// # Errors
+    /// Those of `resolve`, whichever conflict they are about.
+    pub async fn resolve_all(
         &self,
         decisions: &[(Conflict, Option<Value>)],
     ) -> Result<Vec<Digest>, Error> {

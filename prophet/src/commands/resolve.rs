@@ -11,7 +11,7 @@ use crate::Result;
 use crate::context::{Context, Session};
 use crate::failure::{Exit, Failure};
 use crate::naming;
-use crate::output::{Output, json, text};
+use crate::output::{Listing, Output, json, text};
 use crate::prompt::Prompt;
 use crate::properties::{self, Assignment};
 
@@ -60,18 +60,17 @@ impl ResolveArgs {
             let open = contested.into_iter().filter(|conflict| !conflict.rule.decides());
             return ask(context, &session, open.collect()).await;
         }
-        // All are looked up before the first is decided about.
         let mut decisions = Vec::new();
         for (register, choice) in named {
             let conflict = contested.iter().find(|conflict| conflict.register == register);
             let Some(conflict) = conflict else {
                 return Err(not_contested(&session, &key, &register).await?);
             };
-            decisions.push((conflict, choice));
+            decisions.push((conflict.clone(), choice));
         }
-        for (conflict, choice) in decisions {
-            decide(context, &session, conflict, choice).await?;
-        }
+        let mut decided = context.output.listing(&[]);
+        decide(&session, &decisions, &mut decided).await?;
+        decided.end()?;
         Ok(Exit::Done)
     }
 
@@ -131,6 +130,7 @@ async fn not_contested(
 async fn ask(context: &mut Context, session: &Session, open: Vec<Conflict>) -> Result<Exit> {
     if open.is_empty() {
         context.output.note("no conflict is open");
+        context.output.listing(&[]).end()?;
         return Ok(Exit::Done);
     }
     if !Output::can_ask() {
@@ -147,13 +147,14 @@ async fn ask(context: &mut Context, session: &Session, open: Vec<Conflict>) -> R
         ));
     }
     let mut prompt = Prompt::new(context.output, session.replica.clone());
-    let mut left = 0;
-    for conflict in &open {
-        match prompt.decide(conflict).await {
-            Choice::Value(choice) => decide(context, session, conflict, choice).await?,
+    let (mut left, mut decided) = (0, context.output.listing(&[]));
+    for conflict in open {
+        match prompt.decide(&conflict).await {
+            Choice::Value(choice) => decide(session, &[(conflict, choice)], &mut decided).await?,
             Choice::LeaveOpen => left += 1,
         }
     }
+    decided.end()?;
     match left {
         0 => Ok(Exit::Done),
         left => {
@@ -163,29 +164,41 @@ async fn ask(context: &mut Context, session: &Session, open: Vec<Conflict>) -> R
     }
 }
 
-/// Decides, and says what came of it.
+/// Decides about all of them or none, and says what came of it.
 async fn decide(
-    context: &Context,
+    session: &Session,
+    decisions: &[(Conflict, Option<Value>)],
+    listing: &mut Listing,
+) -> Result<()> {
+    let changesets = session.replica.resolve_all(decisions).await?;
+    let changesets: Vec<_> = changesets.iter().map(Digest::to_string).collect();
+    for (conflict, choice) in decisions {
+        say(session, conflict, choice.as_ref(), &changesets, listing).await?;
+    }
+    Ok(())
+}
+
+async fn say(
     session: &Session,
     conflict: &Conflict,
-    choice: Option<Value>,
+    choice: Option<&Value>,
+    changesets: &[String],
+    listing: &mut Listing,
 ) -> Result<()> {
     let (replica, register) = (&session.replica, &conflict.register);
-    let votes = conflict.values().any(|value| value == choice.as_ref());
-    let changeset = replica.resolve(conflict, choice.clone()).await?;
+    let votes = conflict.values().any(|value| value == choice);
     let label = session.label(&conflict.record).await?;
-    let (name, value) = (text::register(register), text::quoted(register, choice.as_ref()));
     let why = replica.why(&conflict.record, register).await?;
     let decided = why.conflict.is_none() || why.rule.is_some_and(|rule| rule.decides());
-    let done = match (changeset, votes) {
-        (None, _) => "this replica voted so already",
-        (Some(_), true) => "voted",
-        (Some(_), false) => "merged",
+    let done = match (changesets, votes) {
+        ([], _) => "this replica voted so already",
+        (_, true) => "voted",
+        (_, false) => "merged",
     };
     let came_of_it = match decided {
         true => "decided".to_owned(),
         false => {
-            let flip = why.flips.iter().find(|flip| flip.value == choice);
+            let flip = why.flips.iter().find(|flip| flip.value.as_ref() == choice);
             let more = flip.map_or(0, |flip| flip.votes);
             let plural = if more == 1 { "" } else { "s" };
             format!("still open, and {more} more vote{plural} would decide for it")
@@ -193,13 +206,14 @@ async fn decide(
     };
     let luids = session.luids(std::slice::from_ref(&conflict.record)).await?;
     let json = json!({
-        "record": json::key(&conflict.record, luids.into_iter().next().flatten()),
-        "register": name,
-        "choice": json::value(choice.as_ref()),
-        "changeset": changeset.as_ref().map(Digest::to_string),
-        "decided": decided,
+        "record": conflict.record.to_string(),
+        "luid": luids.into_iter().next().flatten(),
+        "property": json::property(register),
+        "choice": json::value(choice),
+        "changesets": changesets,
+        "open": !decided,
     });
-    let name = text::one_line(name);
+    let (name, value) = (text::one_line(text::register(register)), text::quoted(register, choice));
     let said = format!("{done}: {name} of {label} is to be {value}; {came_of_it}");
-    context.output.thing(&json, &said)
+    listing.thing(&json, &said)
 }

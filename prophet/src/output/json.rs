@@ -6,12 +6,18 @@ use prophet_store::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::output::text;
-
 /// A value; *absent* is null, which no value is.
 pub(crate) fn value(value: Option<&Value>) -> Json {
     // A value is JSON whatever it is: there is nothing in it that cannot be written.
     value.map_or(Json::Null, |value| serde_json::to_value(value).unwrap_or(Json::Null))
+}
+
+/// The property that a register is of; null for the existence, of which true is alive and false deleted.
+pub(crate) fn property(register: &RegisterName) -> Json {
+    match register {
+        RegisterName::Existence => Json::Null,
+        RegisterName::Property(name) => name.to_string().into(),
+    }
 }
 
 /// The properties of a record, as an object.
@@ -25,7 +31,7 @@ pub(crate) fn properties(record: &Record) -> Json {
 
 /// A record.
 pub(crate) fn record(record: &Record, luid: Option<u64>) -> Json {
-    let contested: Vec<_> = record.contested().keys().map(text::register).collect();
+    let contested: Vec<_> = record.contested().keys().map(property).collect();
     json!({
         "type": record.record_type(),
         "id": record.id(),
@@ -38,17 +44,6 @@ pub(crate) fn record(record: &Record, luid: Option<u64>) -> Json {
 /// What names a record.
 pub(crate) fn key(record: &RecordKey, luid: Option<u64>) -> Json {
     json!({ "type": record.record_type(), "id": record.id(), "luid": luid })
-}
-
-const fn rule(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Agreed => "agreed",
-        Rule::Majority => "majority",
-        Rule::MostVotes => "most votes",
-        Rule::MostRelatedVotes => "most related votes",
-        Rule::LatestWrite => "latest write",
-        Rule::Alive => "alive",
-    }
 }
 
 fn attribution(by: &Attribution) -> Json {
@@ -69,20 +64,20 @@ fn candidate(candidate: &Candidate) -> Json {
         "value": value(candidate.value.as_ref()),
         "writes": attributions(&candidate.writes),
         "votes": attributions(&candidate.votes),
-        "related_votes": attributions(&candidate.related),
+        "related": attributions(&candidate.related),
     })
 }
 
 /// A conflict.
 pub(crate) fn conflict(conflict: &Conflict, luid: Option<u64>) -> Json {
     json!({
-        "conflict": conflict.id.to_string(),
-        "record": key(&conflict.record, luid),
-        "register": text::register(&conflict.register),
-        "existence": conflict.register == RegisterName::Existence,
+        "id": conflict.id.to_string(),
+        "record": conflict.record.to_string(),
+        "luid": luid,
+        "property": property(&conflict.register),
+        "open": !conflict.rule.decides(),
         "visible": value(conflict.visible.as_ref()),
-        "rule": rule(conflict.rule),
-        "decided": conflict.rule.decides(),
+        "rule": conflict.rule.name(),
         "candidates": conflict.candidates.iter().map(candidate).collect::<Json>(),
     })
 }
@@ -90,11 +85,11 @@ pub(crate) fn conflict(conflict: &Conflict, luid: Option<u64>) -> Json {
 /// Why a register shows what it does.
 pub(crate) fn why(why: &Why, luid: Option<u64>) -> Json {
     json!({
-        "record": key(&why.record, luid),
-        "register": text::register(&why.register),
-        "existence": why.register == RegisterName::Existence,
+        "record": why.record.to_string(),
+        "luid": luid,
+        "property": property(&why.register),
         "value": value(why.value.as_ref()),
-        "rule": why.rule.map(rule),
+        "rule": why.rule.map(Rule::name),
         "conflict": why.conflict.map(|conflict| conflict.to_string()),
         "candidates": why.candidates.iter().map(candidate).collect::<Json>(),
         "flips": why.flips.iter().map(|flip| json!({
@@ -122,8 +117,7 @@ pub(crate) fn pull(report: &PullReport) -> Json {
 
 fn changed(register: &RegisterName, old: Option<&Value>, new: Option<&Value>) -> Json {
     json!({
-        "register": text::register(register),
-        "existence": *register == RegisterName::Existence,
+        "property": property(register),
         "old": value(old),
         "new": value(new),
     })
@@ -131,10 +125,14 @@ fn changed(register: &RegisterName, old: Option<&Value>, new: Option<&Value>) ->
 
 /// What differs of a record.
 pub(crate) fn diff(diff: &RecordDiff, luid: Option<u64>) -> Json {
-    let registers = diff.registers.iter();
-    let registers = registers
+    let changes = diff.registers.iter();
+    let changes = changes
         .map(|differs| changed(&differs.register, differs.old.as_ref(), differs.new.as_ref()));
-    json!({ "record": key(&diff.record, luid), "registers": registers.collect::<Json>() })
+    json!({
+        "record": diff.record.to_string(),
+        "luid": luid,
+        "changes": changes.collect::<Json>(),
+    })
 }
 
 /// An entry of the history of a record.
@@ -142,7 +140,7 @@ pub(crate) fn history(entry: &HistoryEntry) -> Json {
     let votes = entry.votes.iter().map(|vote| {
         let candidates = vote.candidates.iter();
         json!({
-            "register": text::register(&vote.register),
+            "property": property(&vote.register),
             "candidates": candidates.map(|of| value(of.as_ref())).collect::<Json>(),
             "choice": value(vote.choice.as_ref()),
         })
@@ -156,7 +154,7 @@ pub(crate) fn history(entry: &HistoryEntry) -> Json {
                 StepKind::Settle => "settle",
             };
             fields.insert("step".to_owned(), step.into());
-            fields.insert("rule".to_owned(), change.rule.map_or(Json::Null, |of| rule(of).into()));
+            fields.insert("rule".to_owned(), change.rule.map(Rule::name).into());
         }
         json
     });
@@ -177,10 +175,10 @@ fn adjustments(adjustments: &[Adjustment]) -> Json {
     let each = adjustments.iter().map(|adjustment| {
         json!({
             "record": adjustment.record.to_string(),
-            "register": text::register(&adjustment.register),
+            "property": property(&adjustment.register),
             "old": value(adjustment.old.as_ref()),
             "new": value(adjustment.new.as_ref()),
-            "rule": adjustment.rule.map(rule),
+            "rule": adjustment.rule.map(Rule::name),
         })
     });
     each.collect()
@@ -204,7 +202,7 @@ pub(crate) fn entry(entry: &LogEntry) -> Json {
     let votes = payload.votes().iter().map(|vote| {
         json!({
             "record": vote.record.to_string(),
-            "register": text::register(&vote.register),
+            "property": property(&vote.register),
             "candidates": vote.candidates.iter().map(|of| value(of.as_ref())).collect::<Json>(),
             "choice": value(vote.choice.as_ref()),
         })

@@ -47,6 +47,14 @@ impl Listing {
         }
     }
 
+    /// Shows one more, for people as text of its own.
+    pub(crate) fn thing(&mut self, json: &Json, text: &str) -> Result<()> {
+        match self.output.is_for_people() {
+            true => self.output.line(text),
+            false => self.add(|| json.clone(), Vec::new),
+        }
+    }
+
     /// Ends it; how many there were.
     pub(crate) fn end(self) -> Result<usize> {
         match self.output.format {

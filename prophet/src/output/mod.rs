@@ -82,6 +82,11 @@ impl Output {
         Listing::new(*self, headings)
     }
 
+    /// Whether nothing is to be said but what was asked for, and what goes wrong.
+    pub(crate) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// Says something on stderr, unless nothing is to be said.
     pub(crate) fn note(&self, message: &str) {
         if !self.quiet {

@@ -50,7 +50,7 @@ fn what_edits_say_is_json_too() {
         (&["undo", "3"], r#"{"changeset":"[..]","undone":"[..]"}"#.to_owned()),
         (&["create", "note", "a=b"], r#"{"created":true,"id":"[..]","luid":3,"type":"note"}"#.to_owned()),
         (&["types"], "{\"records\":2,\"type\":\"bug\"}\n{\"records\":1,\"type\":\"note\"}".to_owned()),
-        (&["diff", "1", "2"], format!(r#"{{"record":{{{id},"type":"bug"}},"registers":[{{"existence":false,"new":4,"old":3,"register":"votes"}}]}}"#)),
+        (&["diff", "1", "2"], r#"{"changes":[{"new":4,"old":3,"property":"votes"}],"luid":1,"record":"bug/01234567-0000-7000-8000-000000000001"}"#.to_owned()),
         (&["verify"], r#"{"entries":5,"metadata":[..],"place":"sqlite:[..]","problems":[],"records":3,"resolutions":0,"sound":true}"#.to_owned()),
         (&["settings", "set", "a:=1"], r#"{"changeset":"[..]","name":"a"}"#.to_owned()),
         (&["settings", "list"], r#"{"name":"a","value":1}"#.to_owned()),
@@ -71,7 +71,7 @@ fn the_log_and_history_are_json_too() {
     ada.does(&["update", "1", "votes:=4"]);
     let entry = r#"{"changes":[{"kind":"update","properties":{"votes":{"new":4,"old":3}},"record":"bug/01234567-0000-7000-8000-000000000001"}],"changeset":"[..]","creator":"ada","kind":"edit","nullify":[],"origin":"[..]","position":2,"sequence":2,"settle":[],"time":"[..]","votes":[]}"#;
     expect(entry, &ada.does(&["--format", "jsonl", "log", "-n", "1"]));
-    let entry = r#"{"arrived":false,"changes":[{"existence":false,"new":4,"old":3,"register":"votes","rule":null,"step":"change"}],"changeset":"[..]","creator":"ada","kind":"edit","origin":"[..]","position":2,"time":"[..]","votes":[]}"#;
+    let entry = r#"{"arrived":false,"changes":[{"new":4,"old":3,"property":"votes","rule":null,"step":"change"}],"changeset":"[..]","creator":"ada","kind":"edit","origin":"[..]","position":2,"time":"[..]","votes":[]}"#;
     let history = ada.does(&["--format", "jsonl", "history", "1", "--reverse"]);
     expect(entry, history.lines().next().unwrap());
 }

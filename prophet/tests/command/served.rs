@@ -1,7 +1,7 @@
 //! A replica that `prophet serve` serves, with its own process.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStderr, Stdio};
 
 use crate::support::{Office, Person};
 
@@ -9,6 +9,8 @@ use crate::support::{Office, Person};
 struct Served {
     process: Child,
     url: String,
+    /// What it says on stderr from here on.
+    lines: Option<Lines<BufReader<ChildStderr>>>,
     /// What was said before the address.
     said: String,
 }
@@ -34,7 +36,47 @@ fn serve(person: &Person, words: &[&str]) -> Served {
         said.push_str(&line);
         said.push('\n');
     };
-    Served { process, url, said }
+    Served { process, url, lines: Some(lines), said }
+}
+
+impl Served {
+    /// What it logged until it was ended.
+    fn log(&mut self) -> Vec<String> {
+        self.process.kill().unwrap();
+        self.lines.take().unwrap().map(Result::unwrap).collect()
+    }
+}
+
+#[test]
+fn the_log_tells_each_request_and_is_not_needed() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    let bob = office.person("bob");
+    let asks = |served: &Served| bob.does(&["-r", &served.url, "search", "bug", "--count"]);
+
+    let mut served = serve(&ada, &["--log", "json"]);
+    asks(&served);
+    let log = served.log();
+    let log: Vec<serde_json::Value> =
+        log.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let answered = log.iter().find(|event| event["path"] == "/store/scan_records");
+    let answered = answered.unwrap_or_else(|| panic!("{log:#?}"));
+    assert_eq!(answered["method"], "POST");
+    assert_eq!(answered["status"], 200);
+    assert_eq!(answered["level"], "INFO");
+
+    let mut served = serve(&ada, &[]);
+    asks(&served);
+    assert!(served.log().iter().any(|line| line.contains("status=200")));
+    let mut served = serve(&ada, &["--log", "off"]);
+    asks(&served);
+    assert_eq!(served.log(), Vec::<String>::new());
+
+    // Nobody reads it any more.
+    let mut served = serve(&ada, &[]);
+    drop(served.lines.take());
+    asks(&served);
+    asks(&served);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_conflict_stays_open_in_a_script_and_is_resolved_by_a_vote_that_travels() {
         &bob.does(&["conflicts"]),
     );
     let conflicts = bob.reads(&["conflicts"]);
-    assert_eq!(conflicts[0]["register"], "status");
+    assert_eq!(conflicts[0]["property"], "status");
     assert_eq!(conflicts[0]["candidates"][1]["writes"][0]["creator"], "bob");
     expect(
         "#  status       title\n1  invalid (!)  It crashes\n",
@@ -166,6 +166,31 @@ fn a_number_is_chosen_as_it_is_shown() {
     assert_eq!(bob.reads(&["show", "1"])["properties"]["votes"], 2);
     assert!(bob.does(&["resolve", "1", "--remove", "votes"]).contains("is to be absent; decided"));
     assert!(bob.reads(&["show", "1"])["properties"].as_object().unwrap().is_empty());
+}
+
+#[test]
+fn several_conflicts_are_decided_together_or_not_at_all() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.does(&["create", "bug", "status=new", "votes:=1"]);
+    let bob = office.person("bob");
+    bob.does(&["clone", "../ada"]);
+    bob.does(&["list"]);
+    ada.does(&["update", "1", "status=fixed", "votes:=2"]);
+    bob.does(&["update", "1", "status=invalid", "votes:=3"]);
+    assert_eq!(bob.runs(&["pull"]).code, 4);
+    let log = || bob.reads(&["log"]).as_array().unwrap().len();
+    let before = log();
+    // One of them cannot be: the record's existence is not contested.
+    let said = bob.fails(3, &["resolve", "1", "status=fixed", "--alive"]);
+    assert!(said.contains("existence of bug #1 is not contested"), "{said}");
+    assert_eq!(log(), before);
+    let decided = bob.reads(&["resolve", "1", "status=fixed", "votes=5"]);
+    assert_eq!(decided[0]["changesets"], decided[1]["changesets"]);
+    assert_eq!(decided[0]["changesets"].as_array().unwrap().len(), 2, "{decided}");
+    assert!(decided.as_array().unwrap().iter().all(|one| one["open"] == false), "{decided}");
+    assert_eq!(log(), before + 2);
+    assert_eq!(bob.reads(&["show", "1"])["contested"], serde_json::json!(["status"]));
 }
 
 #[test]
