@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::failure::{Failure, Outcome};
 use crate::fixtures::World;
-use crate::harness::{Harness, Power, Unsynced};
 use crate::suite::{Check, Suite};
+use harnesses::{Harness, Power, Unsynced};
 
 /// What all checks came to over one harness.
 #[derive(Debug)]

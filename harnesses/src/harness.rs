@@ -1,4 +1,4 @@
-//! What a backend gives to be checked.
+//! What a backend gives to be checked and measured.
 
 use std::sync::Arc;
 
