@@ -16,8 +16,8 @@ use crate::checks::memory::{fill, streamed};
 use crate::disaster::PATIENCE;
 use crate::failure::{Failure, Outcome};
 use crate::fixtures::{Author, Make, Racer, World};
-use crate::harness::{Harness, Place, Power, Store};
 use crate::suite::{Context, Suite, apply, persist};
+use harnesses::{Harness, Place, Power, Store};
 
 /// Where the child finds the place.
 const ADDRESS: &str = "CONFORMANCE_ADDRESS";

@@ -15,7 +15,7 @@ use prophet_store::{Commit, Value};
 use crate::cases::number_of_cases;
 use crate::failure::{Failure, Outcome};
 use crate::fixtures::{Model, World, key, origin};
-use crate::harness::Store;
+use harnesses::Store;
 
 /// Commits one after another, and what a store holds after each.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use proptest::test_runner::TestCaseError;
 
 use crate::cases::{Cases, QUICK, Site};
 use crate::failure::Failure;
-use crate::harness::{Harness, Place, Store};
+use harnesses::{Harness, Place, Store};
 
 /// What holds of every replica, whatever was done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

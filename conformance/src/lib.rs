@@ -89,10 +89,8 @@ mod child;
 mod disaster;
 mod failure;
 mod fixtures;
-mod harness;
 mod invariants;
 mod list;
-mod memory;
 mod oracle;
 mod ordeal;
 mod report;
@@ -101,12 +99,12 @@ mod suite;
 mod sync;
 
 pub use failure::{Failure, Outcome};
-pub use harness::{
-    DamagedPlace, Fault, FaultWay, FaultyPlace, Harness, Place, Power, Store, Unsynced,
+pub use harnesses::{
+    DamagedPlace, Fault, FaultWay, FaultyPlace, Harness, MemoryHarness, Place, Power, Store,
+    Unsynced,
 };
 pub use invariants::{Invariant, check_invariant};
 pub use list::checks;
-pub use memory::MemoryHarness;
 pub use oracle::{Broken, Oracle, Shown, ShownRecord, ShownRegister};
 pub use report::{Report, run, serve, table};
 pub use suite::{Check, Suite};
@@ -117,7 +115,7 @@ pub use sync::{Carrier, check_sync, check_sync_through};
 pub mod __private {
     pub use crate::cases::Site;
     pub use crate::child::{arguments, child, test};
-    pub use crate::harness::powers;
     pub use crate::invariants::invariant_at;
     pub use crate::sync::sync_at;
+    pub use harnesses::powers;
 }

@@ -241,8 +241,8 @@ macro_rules! registry {
                 group: stringify!($group),
                 name: stringify!($name),
                 rules: &[$(stringify!($rule)),+],
-                needs: &[$($($crate::harness::powers::$need),+)?],
-                lacks: &[$($($crate::harness::powers::$lack),+)?],
+                needs: &[$($($crate::__private::powers::$need),+)?],
+                lacks: &[$($($crate::__private::powers::$lack),+)?],
                 run: |context| Box::pin($crate::checks::$group::$name(context)),
             },
         )*)*]

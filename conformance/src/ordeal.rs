@@ -9,8 +9,8 @@ use prophet_store::{Commit, CommitId, Durability, StoreError};
 use crate::disaster::Course;
 use crate::failure::{Failure, Outcome, ensure, ensure_eq};
 use crate::fixtures::{World, metadata_key};
-use crate::harness::{Fault, FaultWay, FaultyPlace, Store, Unsynced};
 use crate::suite::apply;
+use harnesses::{Fault, FaultWay, FaultyPlace, Store, Unsynced};
 
 /// What meets a failure that passes is tried so often.
 const TRIES: usize = 12;

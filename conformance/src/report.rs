@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::failure::{Failure, Outcome};
 use crate::fixtures::World;
-use crate::harness::{Harness, Power, Unsynced};
 use crate::suite::{Check, Suite};
+use harnesses::{Harness, Power};
 
 /// What all checks came to over one harness.
 #[derive(Debug)]
@@ -94,19 +94,8 @@ pub fn serve(harness: &dyn Harness) {
 fn lacking(harness: &dyn Harness) -> Outcome<Vec<Power>> {
     let place = harness.place();
     let sharing = place.create(World::IDENTITY)?.facts().capabilities.sharing;
-    let faulty = harness.faulty_place();
-    let has = |power: &Power| match power {
-        Power::Address => place.address().is_some(),
-        Power::SeveralProcesses => sharing >= prophet_store::Sharing::Processes,
-        Power::ReadOnly => place.open_read_only().is_some(),
-        Power::Faults => faulty.is_some(),
-        Power::PowerLoss => {
-            faulty.as_ref().is_some_and(|it| it.after_power_loss(Unsynced::Lost).is_some())
-        }
-        Power::Damage => harness.damaged_place().is_some(),
-        Power::PeakMemory => harness.peak_memory().is_some(),
-    };
-    Ok(Power::ALL.iter().filter(|power| !has(power)).copied().collect())
+    let lacks = |power: &&Power| !power.is_held(harness, &*place, sharing);
+    Ok(Power::ALL.iter().filter(lacks).copied().collect())
 }
 
 /// The checks as a table in Markdown: `docs/checks.md`.

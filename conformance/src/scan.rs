@@ -10,7 +10,7 @@ use prophet_store::{
 
 use crate::failure::{Outcome, ensure, ensure_eq};
 use crate::fixtures::Model;
-use crate::harness::Store;
+use harnesses::Store;
 
 pub(crate) trait Scan: Clone + Debug {
     type Item: Clone + Debug + PartialEq;

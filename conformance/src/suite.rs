@@ -11,7 +11,7 @@ use crate::cases::{Cases, Site};
 use crate::disaster::only_none;
 use crate::failure::{Failure, Outcome, ensure_eq};
 use crate::fixtures::World;
-use crate::harness::{Harness, Place, Power, Store};
+use harnesses::{Harness, Place, Power, Store};
 
 pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 

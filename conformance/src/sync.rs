@@ -28,9 +28,9 @@ use proptest::test_runner::TestCaseError;
 
 use crate::cases::{Cases, QUICK, Site};
 use crate::failure::Failure;
-use crate::harness::{Harness, Place, Store};
 use crate::invariants::{Seen, Tested, View, must, records, steps};
 use crate::oracle::{Oracle, Shown, ShownRecord, ShownRegister};
+use harnesses::{Harness, Place, Store};
 
 /// Runs random histories of up to six replicas over stores of `harness`: edits, votes, undo, pulls
 /// in every direction with every policy, interrupted ones too, bundles by the wrong route, copied

@@ -1,98 +1,10 @@
 //! The suite over sled.
 
-#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
-
-mod support;
-
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use backend_sled::SledStore;
-use conformance::{DamagedPlace, Harness, Place, Store};
-use prophet_store::{Identity, StoreError};
-use tempfile::TempDir;
-
-struct SledHarness;
-
-impl Harness for SledHarness {
-    fn place(&self) -> Box<dyn Place> {
-        Box::new(SledPlace::new())
-    }
-
-    fn open_address(&self, address: &str) -> Result<Store, StoreError> {
-        Ok(Arc::new(SledStore::open(Path::new(address))?))
-    }
-
-    fn damaged_place(&self) -> Option<Box<dyn DamagedPlace>> {
-        Some(Box::new(SledPlace::new()))
-    }
-}
-
-struct SledPlace {
-    path: PathBuf,
-    _directory: TempDir,
-}
-
-impl SledPlace {
-    fn new() -> Self {
-        let directory = TempDir::new().expect("a temporary directory can be made");
-        let path = directory.path().join("replica");
-        Self { path, _directory: directory }
-    }
-}
-
-/// The file that says which replica it is: eight bytes, the format, the identity, a checksum.
-const IDENTITY: &str = "replica";
-const FORMAT_AT: usize = 8;
-
-impl DamagedPlace for SledPlace {
-    fn parts(&self) -> Vec<String> {
-        support::parts(&self.path)
-    }
-
-    fn read(&self, part: &str) -> Vec<u8> {
-        support::read(&self.path, part)
-    }
-
-    fn write(&self, part: &str, bytes: Option<&[u8]>) {
-        support::write(&self.path, part, bytes);
-    }
-
-    fn make_newer(&self) {
-        let mut bytes = self.read(IDENTITY);
-        bytes.truncate(bytes.len() - 4);
-        *bytes.get_mut(FORMAT_AT).expect("there is a format") += 1;
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        self.write(IDENTITY, Some(&bytes));
-    }
-
-    fn put_foreign(&self) {
-        self.write("bugs.txt", Some(b"it fails\n"));
-        self.write("sled/notes", Some(b"of winter\n"));
-    }
-}
-
-impl Place for SledPlace {
-    fn create(&self, identity: Identity) -> Result<Store, StoreError> {
-        Ok(Arc::new(SledStore::create(&self.path, identity)?))
-    }
-
-    fn open(&self) -> Result<Store, StoreError> {
-        Ok(Arc::new(SledStore::open(&self.path)?))
-    }
-
-    fn open_read_only(&self) -> Option<Result<Store, StoreError>> {
-        None
-    }
-
-    fn address(&self) -> Option<String> {
-        self.path.to_str().map(str::to_owned)
-    }
-}
+use harnesses::SledHarness;
 
 conformance::suite!(
     sled,
-    SledHarness,
+    SledHarness::new(),
     without = [several_processes, read_only, faults, power_loss]
 );
-conformance::invariants!(invariants, SledHarness);
+conformance::invariants!(invariants, SledHarness::new());

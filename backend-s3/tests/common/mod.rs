@@ -4,62 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
-use backend_s3::S3Options;
 use futures_lite::StreamExt as _;
-use futures_lite::future::{block_on, yield_now};
+use futures_lite::future::block_on;
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub(crate) use harnesses::{Quick, on_one_thread};
 use prophet_store::{
-    Changeset, Commit, CommitId, DatabaseId, Direction, Environment, Head, Identity, LogEntry,
-    MemoryStore, MetadataKey, Properties, Replica, ReplicaId, StoreError,
+    Changeset, Commit, CommitId, DatabaseId, Direction, Head, Identity, LogEntry, MemoryStore,
+    MetadataKey, Properties, Replica, ReplicaId, StoreError,
 };
 
 pub(crate) const DATABASE: DatabaseId = DatabaseId::from_bytes([0xDB; 16]);
 
 pub(crate) fn identity(replica: u8) -> Identity {
     Identity { database: DATABASE, replica: ReplicaId::from_bytes([replica; 16]) }
-}
-
-/// Time that passes at once, and chance that a seed decides.
-#[derive(Debug)]
-pub(crate) struct Quick(AtomicU64);
-
-impl Quick {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
-    }
-}
-
-impl Environment for Quick {
-    fn now(&self) -> u64 {
-        1_700_000_000_000
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        for byte in bytes {
-            let seed = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
-            let mixed = (seed ^ (seed >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            *byte = (mixed >> 56) as u8;
-        }
-        Ok(())
-    }
-
-    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async {
-            for _ in 0..8 {
-                yield_now().await;
-            }
-        })
-    }
-}
-
-/// Options for a bucket in memory whose callers are all on one thread.
-pub(crate) fn on_one_thread(seed: u64) -> S3Options {
-    S3Options::new().on_caller(true).environment(std::sync::Arc::new(Quick::new(seed)))
 }
 
 /// All of these at once, on one thread.

@@ -7,8 +7,8 @@ use prophet_store::{HistoryScan, OriginScan, PageLimit, StoreError};
 
 use crate::failure::{Outcome, ensure, ensure_eq, ensure_ok, under};
 use crate::fixtures::{World, key, metadata_key, origin};
-use crate::harness::Store;
 use crate::suite::{Context, apply, persist};
+use harnesses::Store;
 
 /// How often a future is polled before it is dropped.
 pub(crate) async fn abandon<T>(future: impl Future<Output = T>, polls: usize) {

@@ -9,9 +9,9 @@ use prophet_store::{
 
 use crate::failure::{Outcome, ensure, ensure_eq, ensure_error, ensure_ok, under};
 use crate::fixtures::{Model, Racer, World, key, metadata_key};
-use crate::harness::Store;
 use crate::scan::{page, walk};
 use crate::suite::{Context, apply, in_threads, persist};
+use harnesses::Store;
 
 pub(crate) async fn every_commit_moves_the_head(context: &Context<'_>) -> Outcome {
     let store = context.create()?;

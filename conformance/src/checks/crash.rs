@@ -7,9 +7,9 @@ use proptest::collection::vec;
 use crate::child::{Child, heard, told};
 use crate::failure::{Failure, Outcome, ensure, ensure_eq};
 use crate::fixtures::{Racer, World};
-use crate::harness::{Place, Store};
 use crate::scan::walk;
 use crate::suite::{Context, apply};
+use harnesses::{Place, Store};
 
 /// More commits than any process lives for.
 const MANY: usize = 400;

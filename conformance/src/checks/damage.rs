@@ -9,9 +9,9 @@ use prophet_store::{PageLimit, StoreError};
 use crate::disaster::{Again as _, Course, cases, chosen, watched};
 use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error};
 use crate::fixtures::{Model, World};
-use crate::harness::{DamagedPlace, Power, Store};
 use crate::scan::{Scan as _, every_scan, walk};
 use crate::suite::{Context, apply};
+use harnesses::{DamagedPlace, Power, Store};
 
 type Parts = BTreeMap<String, Vec<u8>>;
 

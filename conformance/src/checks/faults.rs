@@ -6,9 +6,9 @@ use prophet_store::Access;
 
 use crate::disaster::{Again as _, Course, chosen, watched};
 use crate::failure::{Failure, Outcome, ensure};
-use crate::harness::{Fault, FaultWay, FaultyPlace};
 use crate::ordeal::{Ordeal, Strike, Watch, is_honest};
 use crate::suite::Context;
+use harnesses::{Fault, FaultWay, FaultyPlace};
 
 /// A fresh place with a seam.
 pub(crate) fn faulty(context: &Context<'_>) -> Outcome<Arc<dyn FaultyPlace>> {

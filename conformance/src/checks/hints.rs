@@ -6,9 +6,9 @@ use prophet_store::{
 
 use crate::failure::{Failure, Outcome, ensure, ensure_eq};
 use crate::fixtures::{World, awkward_names, every_kind, key, map, origin, record_kind};
-use crate::harness::Store;
 use crate::scan::walk;
 use crate::suite::Context;
+use harnesses::Store;
 
 fn holds(predicate: &Predicate, state: &RecordState) -> bool {
     let value = |name: &PropertyName| state.visible_property(name.as_str());

@@ -4,9 +4,9 @@ use prophet_store::{Direction, HistoryScan, PageLimit, Position, RecordKey, Valu
 
 use crate::failure::{Outcome, ensure_eq, under};
 use crate::fixtures::{World, key, origin};
-use crate::harness::Store;
 use crate::scan::{walk, walk_from};
 use crate::suite::{Context, apply};
+use harnesses::Store;
 
 fn scan(record: &RecordKey, direction: Direction) -> HistoryScan {
     HistoryScan { record: record.clone(), after: None, direction, limit: PageLimit::default() }

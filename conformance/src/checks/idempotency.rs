@@ -4,8 +4,8 @@ use prophet_store::{Commit, CommitId, Head, StoreError, Value};
 
 use crate::failure::{Outcome, ensure_eq, ensure_error, under};
 use crate::fixtures::{World, key, metadata_key};
-use crate::harness::Store;
 use crate::suite::{Context, apply, persist};
+use harnesses::Store;
 
 async fn again(store: &Store, commit: &Commit, when: &str) -> Outcome {
     let answer = persist(store, commit).await;

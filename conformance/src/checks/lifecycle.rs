@@ -7,8 +7,8 @@ use prophet_store::{
 
 use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error, ensure_ok};
 use crate::fixtures::{Model, World, key, origin};
-use crate::harness::{Fault, FaultWay, Power, Store, Unsynced};
 use crate::suite::{Context, apply, persist};
+use harnesses::{Fault, FaultWay, Power, Store, Unsynced};
 
 pub(crate) async fn the_declared_powers_are_the_true_ones(context: &Context<'_>) -> Outcome {
     let store = context.create()?;

@@ -7,8 +7,8 @@ use prophet_store::{
 
 use crate::failure::{Outcome, ensure_eq, ensure_error, ensure_ok, under};
 use crate::fixtures::{World, key, metadata_key, nested};
-use crate::harness::Store;
 use crate::suite::{Context, persist};
+use harnesses::Store;
 
 fn len(limit: u64) -> usize {
     usize::try_from(limit).expect("limits fit into memory")

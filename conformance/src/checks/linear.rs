@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use crate::child::{Child, heard, told};
 use crate::failure::{Failure, Outcome, ensure, ensure_eq};
 use crate::fixtures::{Model, Racer, World, metadata_key, record_kind};
-use crate::harness::Store;
 use crate::scan::{Scan, page};
 use crate::suite::{Context, in_threads, persist};
+use harnesses::Store;
 
 /// A page: of which scan, after which place, of how many items.
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,8 @@ use prophet_store::{LogScan, RecordScan, ReplicaStoreExt as _, Value};
 use crate::child::Child;
 use crate::failure::{Failure, Outcome, ensure, ensure_eq};
 use crate::fixtures::{World, key};
-use crate::harness::{Harness, Store};
 use crate::suite::{Context, apply};
+use harnesses::{Harness, Store};
 
 /// How many commits of `EACH` long texts there are.
 const COMMITS: usize = 40;

@@ -4,9 +4,9 @@ use prophet_store::{MetadataScan, PageLimit};
 
 use crate::failure::{Outcome, ensure, ensure_eq, under};
 use crate::fixtures::{World, awkward_names, metadata_key};
-use crate::harness::Store;
 use crate::scan::{Scan, walk, walk_from};
 use crate::suite::{Context, apply};
+use harnesses::Store;
 
 fn keys() -> Vec<String> {
     let mut keys = awkward_names();

@@ -13,9 +13,9 @@ use super::cancellation::abandon;
 use crate::child::{Child, told};
 use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error};
 use crate::fixtures::{Author, Make, World, metadata_key};
-use crate::harness::{Fault, FaultWay, FaultyPlace, Harness, Place, Power, Store};
 use crate::scan::{Scan, every_scan, page, walk};
 use crate::suite::{Context, persist};
+use harnesses::{Fault, FaultWay, FaultyPlace, Harness, Place, Power, Store};
 
 #[derive(Debug, Clone)]
 enum Op {

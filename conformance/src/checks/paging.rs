@@ -4,9 +4,9 @@ use prophet_store::{LogScan, MetadataScan, PageLimit, RecordScan, Value};
 
 use crate::failure::{Outcome, ensure, ensure_eq, under};
 use crate::fixtures::{World, key, origin};
-use crate::harness::Store;
 use crate::scan::{Scan, every_scan, page, walk};
 use crate::suite::{Context, apply};
+use harnesses::Store;
 
 pub(crate) async fn pages_of_every_size_make_the_whole(context: &Context<'_>) -> Outcome {
     let (store, world) = context.create_rich().await?;

@@ -3,9 +3,9 @@
 use crate::checks::faults::{faulty, steps, strike_anywhere};
 use crate::disaster::{Again as _, chosen, watched};
 use crate::failure::{Failure, Outcome};
-use crate::harness::{Fault, FaultWay, Unsynced};
 use crate::ordeal::{Ordeal, Strike, Watch};
 use crate::suite::Context;
+use harnesses::{Fault, FaultWay, Unsynced};
 
 /// The extremes, and some of what is between them.
 fn losses(index: usize, seeds: usize) -> Vec<Unsynced> {

@@ -6,9 +6,9 @@ use prophet_store::{
 
 use crate::failure::{Outcome, ensure, ensure_eq, under};
 use crate::fixtures::{World, every_kind, key, origin, property_name};
-use crate::harness::Store;
 use crate::scan::{Scan, walk, walk_from};
 use crate::suite::{Context, apply};
+use harnesses::Store;
 
 /// Votes of several replicas on several conflicts.
 async fn voted(context: &Context<'_>) -> Outcome<(Store, World)> {

@@ -1,4 +1,4 @@
-//! The harness of the reference store, which is also the example of one.
+//! The reference store, whose harness is also the example of one.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! What a backend gives to be checked.
+//! What a backend gives to be checked and measured.
 
 use std::sync::Arc;
 
-use prophet_store::{Identity, ReplicaStore, StoreError};
+use prophet_store::{Identity, ReplicaStore, Sharing, StoreError};
 
 /// An open handle, as the checks use it.
 pub type Store = Arc<dyn ReplicaStore>;
@@ -193,6 +193,21 @@ impl Power {
         Self::Damage,
         Self::PeakMemory,
     ];
+
+    /// Whether a harness has it, of which this is a place, and whose stores are shared so.
+    pub fn is_held(self, harness: &dyn Harness, place: &dyn Place, sharing: Sharing) -> bool {
+        match self {
+            Self::Address => place.address().is_some(),
+            Self::SeveralProcesses => sharing >= Sharing::Processes,
+            Self::ReadOnly => place.open_read_only().is_some(),
+            Self::Faults => harness.faulty_place().is_some(),
+            Self::PowerLoss => harness
+                .faulty_place()
+                .is_some_and(|faulty| faulty.after_power_loss(Unsynced::Lost).is_some()),
+            Self::Damage => harness.damaged_place().is_some(),
+            Self::PeakMemory => harness.peak_memory().is_some(),
+        }
+    }
 
     /// As `without = [...]` and the list of checks name it.
     pub const fn name(self) -> &'static str {
