@@ -229,15 +229,16 @@ impl RecordState {
 
     /// What is visible of the record: the properties that are not absent, none if it is deleted.
     pub fn visible(&self) -> BTreeMap<PropertyName, Value> {
-        match self.existence() {
-            Existence::Alive => self
-                .0
-                .properties
-                .iter()
-                .filter_map(|(name, register)| Some((name.clone(), register.visible()?.clone())))
-                .collect(),
-            Existence::Never | Existence::Deleted => BTreeMap::new(),
+        let mut visible = BTreeMap::new();
+        if self.existence() == Existence::Alive {
+            // One by one: collecting would sort them first.
+            for (name, register) in &self.0.properties {
+                if let Some(value) = register.visible() {
+                    visible.insert(name.clone(), value.clone());
+                }
+            }
         }
+        visible
     }
 
     /// The visible value of one property.

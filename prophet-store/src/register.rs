@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::codec;
 use crate::conflict;
 use crate::id::{ConflictId, Digest, ReplicaId, Sequence};
@@ -134,15 +136,24 @@ pub struct Register(Arc<Parts>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Parts {
-    writes: Vec<Write>,
+    writes: Writes,
     ballots: Vec<Ballot>,
 }
 
+/// Almost every register has one live write.
+pub(crate) type Writes = SmallVec<[Write; 1]>;
+
 impl Register {
     /// The register of these live writes, on which nobody has voted.
-    pub fn new(mut writes: Vec<Write>) -> Self {
+    pub fn new(writes: Vec<Write>) -> Self {
+        let mut writes = Writes::from_vec(writes);
         writes.sort_by_key(|write| write.changeset);
         writes.dedup_by_key(|write| write.changeset);
+        Self::of_rising(writes)
+    }
+
+    /// The same, of writes that are in order.
+    pub(crate) fn of_rising(writes: Writes) -> Self {
         Self(Arc::new(Parts { writes, ballots: Vec::new() }))
     }
 
@@ -230,7 +241,7 @@ impl Register {
         if !self.is_contested() {
             return Vec::new();
         }
-        conflict::distinct(self.0.writes.iter().map(|write| write.value.clone()).collect())
+        conflict::distinct(self.writes().iter().map(|write| write.value.clone()).collect())
     }
 
     /// The conflict that this register of `record` is in, if it is contested.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::changeset::{
     Change, ChangeKind, Changeset, Header, Kind, Payload, PropertyChange, Vote,
 };
@@ -287,13 +289,16 @@ impl<T: Ord> Table<T> {
 
 /// A table being read; in the canonical encoding every item of it is used.
 struct TableReader<T> {
-    items: Vec<T>,
-    used: Vec<bool>,
+    items: Few<T>,
+    used: Few<bool>,
 }
 
+/// No more, nearly always.
+type Few<T> = SmallVec<[T; 4]>;
+
 impl<T: Copy> TableReader<T> {
-    fn new(items: Vec<T>) -> Self {
-        Self { used: vec![false; items.len()], items }
+    fn new(items: Few<T>) -> Self {
+        Self { used: smallvec![false; items.len()], items }
     }
 
     fn take_index(&mut self, r: &mut Reader<'_>) -> Result<(u64, T)> {
@@ -352,7 +357,7 @@ pub(super) fn put_payload(w: &mut Writer, payload: &Payload) {
 }
 
 pub(super) fn take_payload(r: &mut Reader<'_>, kind: Kind) -> Result<Payload> {
-    let mut table = TableReader::new(r.rising(take_digest, |digest| digest)?);
+    let mut table = TableReader::new(r.few(take_digest, |digest| digest)?);
     let payload = match kind {
         Kind::Edit => Payload::Edit(take_changes(r, &mut table)?),
         Kind::Merge => Payload::Merge(take_changes(r, &mut table)?),
@@ -654,27 +659,26 @@ fn take_ballots(
 pub(super) fn take_record(r: &mut Reader<'_>) -> Result<RecordState> {
     let key = take_key(r)?;
     let changed = Position::new(r.u64()?);
-    let sources = r.rising(|r| Ok((take_digest(r)?, take_time(r)?)), |source: &Source| source)?;
+    let sources = r.few(|r| Ok((take_digest(r)?, take_time(r)?)), |source: &Source| source)?;
     let mut table = TableReader::new(sources);
-    let existence = take_register(r, &mut table, |r| match r.byte()? {
+    let mut existence = take_register(r, &mut table, |r| match r.byte()? {
         0 => Ok(Existence::Deleted.value()),
         1 => Ok(Existence::Alive.value()),
         other => malformed(format!("{other} is neither deleted (0) nor alive (1)")),
     })?;
-    let properties = r.rising(
-        |r| {
-            let name = PropertyName::new(r.text()?)?;
-            let register = take_register(r, &mut table, take_optional_value)?;
-            match register.writes().is_empty() {
-                false => Ok((name, register)),
-                true => malformed(format!("property {name:?} is listed without a write")),
-            }
-        },
-        |(name, _)| name,
-    )?;
+    let mut properties = BTreeMap::new();
+    for _ in 0..r.count()? {
+        let name = PropertyName::new(r.text()?)?;
+        let register = take_register(r, &mut table, take_optional_value)?;
+        if register.writes().is_empty() {
+            return malformed(format!("property {name:?} is listed without a write"));
+        }
+        if properties.last_key_value().is_some_and(|(last, _)| *last >= name) {
+            return malformed("items are repeated or out of order");
+        }
+        properties.insert(name, register);
+    }
     table.finish()?;
-    let mut existence = existence;
-    let mut properties: BTreeMap<_, _> = properties.into_iter().collect();
     take_ballots(r, &mut existence, &mut properties)?;
     Ok(RecordState::from_parts(key, changed, existence, properties))
 }
@@ -684,14 +688,14 @@ fn take_register(
     table: &mut TableReader<Source>,
     mut value: impl FnMut(&mut Reader<'_>) -> Result<Option<Value>>,
 ) -> Result<Register> {
-    let writes = r.rising(
+    let writes = r.few(
         |r| {
             let (_, (changeset, rank)) = table.take_index(r)?;
             Ok(Write::new(changeset, rank, value(r)?))
         },
         |write| &write.changeset,
     )?;
-    Ok(Register::new(writes))
+    Ok(Register::of_rising(writes))
 }
 
 pub(super) fn put_resolution(w: &mut Writer, resolution: &Resolution) {

@@ -5,6 +5,7 @@
 //! than they need to be, and it ignores what follows a value; here none of that can happen.
 
 use bincode::config::{Configuration, standard};
+use smallvec::SmallVec;
 
 const CONFIG: Configuration = standard();
 
@@ -143,6 +144,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64> {
+        // Most are small, and then one byte says it all.
+        if let Some((&first, rest)) = self.rest.split_first()
+            && varint_len(first.into()) == 1
+        {
+            self.rest = rest;
+            return Ok(first.into());
+        }
         match self.integer::<u64>()? {
             (number, used) if used == varint_len(number) => Ok(number),
             (number, used) => {
@@ -228,7 +236,7 @@ impl<'a> Reader<'a> {
 
     /// The number of items to come. Each takes at least one byte, so a forged number cannot
     /// announce more than there are bytes left.
-    fn count(&mut self) -> Result<usize> {
+    pub(crate) fn count(&mut self) -> Result<usize> {
         let count = self.u64()?;
         match usize::try_from(count) {
             Ok(count) if count <= self.rest.len() => Ok(count),
@@ -252,6 +260,23 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
+    /// A [`rising`](Self::rising) list that nearly always has no more than `N` items.
+    pub(crate) fn few<T, K: Ord + ?Sized, const N: usize>(
+        &mut self,
+        mut take: impl FnMut(&mut Self) -> Result<T>,
+        key: impl Fn(&T) -> &K,
+    ) -> Result<SmallVec<[T; N]>>
+    where
+        [T; N]: smallvec::Array<Item = T>,
+    {
+        let mut items = SmallVec::new();
+        for _ in 0..self.count()? {
+            items.push(take(self)?);
+        }
+        is_rising(&items, key)?;
+        Ok(items)
+    }
+
     /// A list in strictly rising order, as sets and maps are encoded.
     pub(crate) fn rising<T, K: Ord + ?Sized>(
         &mut self,
@@ -259,10 +284,14 @@ impl<'a> Reader<'a> {
         key: impl Fn(&T) -> &K,
     ) -> Result<Vec<T>> {
         let items = self.list(take)?;
-        if items.is_sorted_by(|a, b| key(a) < key(b)) {
-            Ok(items)
-        } else {
-            malformed("items are repeated or out of order")
-        }
+        is_rising(&items, key)?;
+        Ok(items)
+    }
+}
+
+fn is_rising<T, K: Ord + ?Sized>(items: &[T], key: impl Fn(&T) -> &K) -> Result<()> {
+    match items.is_sorted_by(|a, b| key(a) < key(b)) {
+        true => Ok(()),
+        false => malformed("items are repeated or out of order"),
     }
 }
