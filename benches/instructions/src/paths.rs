@@ -108,12 +108,27 @@ impl Engine {
         let identity = Identity { database: DATABASE, replica };
         Ok(match self {
             Self::Memory => Arc::new(MemoryStore::new(identity)),
-            Self::Sqlite => Arc::new(SqliteStore::create("replica.sqlite", identity)?),
-            Self::Files => Arc::new(FsStore::create("replica", identity)?),
-            Self::Sled => Arc::new(SledStore::create("replica.sled", identity)?),
+            Self::Sqlite => Arc::new(SqliteStore::create(PLACE, identity)?),
+            Self::Files => Arc::new(FsStore::create(PLACE, identity)?),
+            Self::Sled => Arc::new(SledStore::create(PLACE, identity)?),
         })
     }
+
+    /// The replica, closed and opened again, so that nothing is left to be done in the background.
+    fn settled(self, replica: Replica) -> Result<Replica> {
+        let close = |replica: Replica| block_on(replica.close());
+        let store: Arc<dyn ReplicaStore> = match self {
+            Self::Memory => return Ok(replica),
+            Self::Sqlite => close(replica).map(|()| SqliteStore::open(PLACE).map(Arc::new))??,
+            Self::Files => close(replica).map(|()| FsStore::open(PLACE).map(Arc::new))??,
+            Self::Sled => close(replica).map(|()| SledStore::open(PLACE).map(Arc::new))??,
+        };
+        open(store)
+    }
 }
+
+/// Where a replica is, in the current directory.
+const PLACE: &str = "replica";
 
 fn open(store: Arc<dyn ReplicaStore>) -> Result<Replica> {
     Ok(block_on(Replica::options().environment(Fixed::default()).open_shared(store))?)
@@ -130,7 +145,7 @@ fn filled(engine: Engine) -> Result<(Replica, Vec<RecordKey>)> {
         }
         Ok(keys)
     }));
-    Ok((replica, edited?.value))
+    Ok((engine.settled(replica)?, edited?.value))
 }
 
 fn properties(number: usize) -> Result<Properties, prophet_store::Error> {
