@@ -143,7 +143,8 @@ fn edits_and_reads(on: &mut Measuring, replica: &Replica) {
             (edited.next(), content::change(number).expect("the values are good"))
         },
         |_, (record, change)| {
-            block_on(replica.update(&record, change)).expect("the replica is edited")
+            let updated = block_on(replica.update(&record, change));
+            updated.expect("the replica is edited").expect("the value is another one")
         },
     );
     let mut got = any.clone();
@@ -223,7 +224,8 @@ fn over_http(on: &mut Measuring, replica: &Replica) {
         written = published.expect("the replica is published").bytes;
     };
     on.time("publish all", 1, |_| (), &mut put);
-    let (mut any, mut number) = (Any::of(on.changesets), 0);
+    // Other values than those of the edits before.
+    let (mut any, mut number) = (Any::of(on.changesets), 1_000_000);
     on.time(
         "publish one more",
         5,
@@ -231,7 +233,7 @@ fn over_http(on: &mut Measuring, replica: &Replica) {
             number += 1;
             let change = content::change(number).expect("the values are good");
             let updated = block_on(replica.update(&any.next(), change));
-            updated.expect("the replica is edited");
+            updated.expect("the replica is edited").expect("the value is another one");
         },
         &mut put,
     );
