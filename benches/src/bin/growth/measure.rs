@@ -251,4 +251,20 @@ fn over_http(on: &mut Measuring, replica: &Replica) {
     let requests = after.requests - before.requests;
     on.note("requests of pull nothing new over HTTP", "requests", requests as f64);
     on.note("bytes of pull nothing new over HTTP", "bytes", (after.bytes - before.bytes) as f64);
+    clone(on, &source);
+}
+
+/// Pulls all of it into an empty replica of such a store.
+fn clone(on: &mut Measuring, source: &HttpSource) {
+    let subject = on.store.subject();
+    let identity = Identity::new_replica(source.manifest().identity.database);
+    let store = subject.place.create(identity.expect("there is chance"));
+    let store = store.expect("the store makes a replica");
+    let replica = block_on(Replica::options().open_shared(store)).expect("the replica opens");
+    let started = Instant::now();
+    let pulled = block_on(replica.pull(source, PullOptions::new())).expect("the replica pulls");
+    let taken = started.elapsed().as_secs_f64() * 1e6 / pulled.integrated as f64;
+    assert!(pulled.integrated > on.changesets, "all of it is there");
+    on.note("clone over HTTP: one changeset of many", "us", taken);
+    block_on(replica.close()).expect("the replica closes");
 }
