@@ -6,7 +6,6 @@ use crate::Result;
 use crate::commands::records;
 use crate::context::Context;
 use crate::failure::Exit;
-use crate::naming;
 
 /// What it takes.
 #[derive(Debug, Args)]
@@ -21,27 +20,7 @@ pub(crate) struct DeleteArgs {
 
 impl DeleteArgs {
     pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
-        let replica = context.writer().await?;
-        let mut keys = Vec::new();
-        for record in &self.records {
-            keys.push(naming::record(&replica, record).await?);
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        let edited = replica
-            .edit(|edit| {
-                let keys = keys.clone();
-                async move {
-                    for key in &keys {
-                        edit.delete(key).await?;
-                    }
-                    Ok(())
-                }
-            })
-            .await?;
-        for key in &keys {
-            records::tell_edit(context, "deleted", key, edited.changeset()).await?;
-        }
+        records::set_existence(context, &self.records, false).await?;
         Ok(Exit::Done)
     }
 }

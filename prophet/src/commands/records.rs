@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::Result;
 use crate::context::{Context, Session};
+use crate::naming;
 use crate::output::{Output, json, text};
 
 /// So many properties are shown beside one another, unless others are asked for.
@@ -31,7 +32,54 @@ pub(crate) async fn tell_edit(
     key: &RecordKey,
     changeset: Option<Digest>,
 ) -> Result<()> {
+    let (json, text) = edited(&context.session().await?, what, key, changeset).await?;
+    context.output.thing(&json, &text)
+}
+
+/// Deletes these records or brings them back, all of them or none, and says so of each.
+pub(crate) async fn set_existence(
+    context: &mut Context,
+    records: &[String],
+    alive: bool,
+) -> Result<()> {
+    let replica = context.writer().await?;
+    let mut keys = Vec::new();
+    for record in records {
+        keys.push(naming::record(&replica, record).await?);
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let done = replica
+        .edit(|edit| {
+            let keys = keys.clone();
+            async move {
+                for key in &keys {
+                    match alive {
+                        true => edit.undelete(key).await?,
+                        false => edit.delete(key).await?,
+                    }
+                }
+                Ok(())
+            }
+        })
+        .await?;
+    let what = if alive { "brought back" } else { "deleted" };
     let session = context.session().await?;
+    let mut listing = context.output.listing(&[]);
+    for key in &keys {
+        let (json, text) = edited(&session, what, key, done.changeset()).await?;
+        listing.thing(&json, &text)?;
+    }
+    listing.end()?;
+    Ok(())
+}
+
+async fn edited(
+    session: &Session,
+    what: &str,
+    key: &RecordKey,
+    changeset: Option<Digest>,
+) -> Result<(Json, String)> {
     let label = session.label(key).await?;
     let luid = session.luids(std::slice::from_ref(key)).await?.into_iter().next().flatten();
     let mut json = json::key(key, luid);
@@ -40,7 +88,7 @@ pub(crate) async fn tell_edit(
         Some(_) => format!("{what} {label}"),
         None => format!("{label} is so already"),
     };
-    context.output.thing(&json, &text)
+    Ok((json, text))
 }
 
 /// Shows records as they come; how many there were.

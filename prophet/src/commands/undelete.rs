@@ -6,7 +6,6 @@ use crate::Result;
 use crate::commands::records;
 use crate::context::Context;
 use crate::failure::Exit;
-use crate::naming;
 
 /// What it takes.
 #[derive(Debug, Args)]
@@ -18,27 +17,7 @@ pub(crate) struct UndeleteArgs {
 
 impl UndeleteArgs {
     pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
-        let replica = context.writer().await?;
-        let mut keys = Vec::new();
-        for record in &self.records {
-            keys.push(naming::record(&replica, record).await?);
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        let edited = replica
-            .edit(|edit| {
-                let keys = keys.clone();
-                async move {
-                    for key in &keys {
-                        edit.undelete(key).await?;
-                    }
-                    Ok(())
-                }
-            })
-            .await?;
-        for key in &keys {
-            records::tell_edit(context, "brought back", key, edited.changeset()).await?;
-        }
+        records::set_existence(context, &self.records, true).await?;
         Ok(Exit::Done)
     }
 }

@@ -65,6 +65,16 @@ fn what_edits_say_is_json_too() {
 }
 
 #[test]
+fn several_deleted_at_once_are_one_document() {
+    let office = Office::new();
+    let ada = bugs(&office);
+    let deleted = ada.reads(&["delete", "1", "2"]);
+    assert_eq!((&deleted[0]["luid"], &deleted[1]["luid"]), (&1.into(), &2.into()));
+    assert_eq!(deleted[0]["changeset"], deleted[1]["changeset"]);
+    assert_eq!(ada.reads(&["undelete", "1", "2"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn the_log_and_history_are_json_too() {
     let office = Office::new();
     let ada = bugs(&office);
