@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
-use prophet_files::line::{Line, LineReader, Start};
+use prophet_files::line::{self, Line, LineReader, Start};
 use prophet_files::manifest::{MANIFEST, Manifest};
 use prophet_files::segment::open_name;
 use prophet_store::{Head, Identity, StoreError};
@@ -129,7 +129,7 @@ impl Place {
         let len = file.len().map_err(&failed)?.min(LONGEST);
         let bytes = file.read_at(0, len as usize).map_err(&failed)?;
         let mut lines = LineReader::new(self.identity.database);
-        let line = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = line::lines(&bytes).next().unwrap_or_default();
         match lines.read(line).map_err(|error| bad_line(&self.name, name, 0, error))? {
             (_, Line::Start(start)) => Ok((start, line.len() as u64, lines)),
             _ => Err(self.corrupt(name, "it does not begin as a segment does")),

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prophet_files::line::{Line, LineReader};
+use prophet_files::frame::FrameEntries;
 use prophet_files::segment::unpack;
-use prophet_store::{DatabaseId, Direction, LogEntry, Position, StoreError};
+use prophet_store::{Direction, LogEntry, Position, StoreError};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{bad_line, io};
@@ -28,7 +28,7 @@ pub(crate) struct LogCache {
     inner: Mutex<Cached>,
 }
 
-type Entries = Arc<Vec<LogEntry>>;
+type Entries = Arc<FrameEntries>;
 
 #[derive(Debug, Default)]
 struct Cached {
@@ -56,7 +56,8 @@ impl LogCache {
         })
     }
 
-    fn put(&self, frame: FrameRef, entries: &Entries, bytes: usize) {
+    fn put(&self, frame: FrameRef, entries: &Entries) {
+        let bytes = entries.approximate_size();
         if bytes > CACHED_BYTES {
             return;
         }
@@ -104,9 +105,7 @@ impl Log<'_> {
         let mut frames = self.frames(position, Direction::Backward)?;
         if let Some(frame) = frames.next()? {
             let entries = self.entries(&frame)?;
-            if let Some(entry) = entries.iter().find(|entry| entry.position == position) {
-                return Ok(entry.clone());
-            }
+            return self.entry_in(&frame, &entries, position);
         }
         Err(self.missing(position))
     }
@@ -154,52 +153,58 @@ impl Log<'_> {
             return Ok(entries);
         }
         let (name, text) = self.text(frame)?;
-        let database = self.state.identity.database;
-        let entries = Arc::new(parse(&self.state.place, &name, frame.offset, database, &text)?);
-        let size: usize = entries.iter().map(|e| e.changeset.payload_bytes().len() * 3 + 512).sum();
-        self.cache.put(frame.clone(), &entries, size);
+        let entries = FrameEntries::new(self.state.identity.database, text)
+            .map_err(|error| bad_line(&self.state.place, name, frame.offset, error))?;
+        let entries = Arc::new(entries);
+        self.cache.put(frame.clone(), &entries);
         Ok(entries)
     }
 
-    fn text(&self, frame: &FrameRef) -> Result<(String, Vec<u8>), StoreError> {
-        let state = self.state;
+    /// The entry at a position that is in a frame with these entries.
+    pub(crate) fn entry_in(
+        &self,
+        frame: &FrameRef,
+        entries: &FrameEntries,
+        position: Position,
+    ) -> Result<LogEntry, StoreError> {
+        match entries.entry_at(position) {
+            Ok(entry) => entry.cloned().ok_or_else(|| self.missing(position)),
+            Err(error) => Err(bad_line(&self.state.place, self.name(frame)?, frame.offset, error)),
+        }
+    }
+
+    /// The name of the file that a frame is in.
+    fn name(&self, frame: &FrameRef) -> Result<&str, StoreError> {
+        if !frame.sealed {
+            return Ok(&self.state.tail.name);
+        }
+        let number = frame.segment;
+        let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+        match self.state.sealed.segments.get(at) {
+            Some(segment) => Ok(&segment.name),
+            None => {
+                let why = format!("segment {number} is missing");
+                Err(StoreError::corrupt(&*self.state.place, why))
+            }
+        }
+    }
+
+    fn text(&self, frame: &FrameRef) -> Result<(&str, Vec<u8>), StoreError> {
+        let (state, name) = (self.state, self.name(frame)?);
         let failed = io(&state.place, "reading the log");
         if !frame.sealed {
             let file = &state.tail.file;
             let text = file.read_at(frame.offset, to_usize(frame.len)).map_err(failed)?;
-            return Ok((state.tail.name.clone(), text));
+            return Ok((name, text));
         }
-        let number = frame.segment;
-        let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-        let segment = state.sealed.segments.get(at).ok_or_else(|| {
-            StoreError::corrupt(&*state.place, format!("segment {number} is missing"))
-        })?;
-        let file = self.cache.file(number, || self.disk.open(&segment.name)).map_err(&failed)?;
+        let file = self.cache.file(frame.segment, || self.disk.open(name)).map_err(&failed)?;
         let packed = file.read_at(frame.offset, to_usize(frame.len)).map_err(&failed)?;
         let text = unpack(&packed).map_err(|error| {
-            let place = format!("{}/{}, byte {}", state.place, segment.name, frame.offset);
+            let place = format!("{}/{name}, byte {}", state.place, frame.offset);
             StoreError::corrupt(place, error.to_string())
         })?;
-        Ok((segment.name.clone(), text))
+        Ok((name, text))
     }
-}
-
-fn parse(
-    place: &str,
-    name: &str,
-    offset: u64,
-    database: DatabaseId,
-    text: &[u8],
-) -> Result<Vec<LogEntry>, StoreError> {
-    let mut lines = LineReader::new(database);
-    let mut entries = Vec::new();
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        let read = lines.read(line).map_err(|error| bad_line(place, name, offset, error))?;
-        if let (_, Line::Entry(entry)) = read {
-            entries.push(entry);
-        }
-    }
-    Ok(entries)
 }
 
 /// Frames one after another, in one direction.

@@ -49,17 +49,19 @@ impl<'a> Log<'a> {
         while let Some(frame) = frames.next()? {
             let entries = self.entries(&frame)?;
             // The frame that has the first one may begin before it, or go on after it.
-            let mut hand_out = |entry: &LogEntry| match direction {
-                Direction::Forward if entry.position < from => false,
-                Direction::Backward if entry.position > from => false,
-                _ => take(entry.clone()).is_break(),
+            let mut hand_out = |position| match direction {
+                Direction::Forward if position < from => Ok(false),
+                Direction::Backward if position > from => Ok(false),
+                _ => self.entry_in(&frame, &entries, position).map(|entry| take(entry).is_break()),
             };
-            let done = match direction {
-                Direction::Forward => entries.iter().any(&mut hand_out),
-                Direction::Backward => entries.iter().rev().any(&mut hand_out),
-            };
-            if done {
-                break;
+            let mut positions = entries.positions();
+            while let Some(position) = match direction {
+                Direction::Forward => positions.next(),
+                Direction::Backward => positions.next_back(),
+            } {
+                if hand_out(position)? {
+                    return Ok(());
+                }
             }
         }
         Ok(())

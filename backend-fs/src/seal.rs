@@ -139,7 +139,7 @@ pub(crate) fn replay(
         let text = unpack(frame).map_err(|error| corrupt(at, error.to_string()))?;
         let mut lines = LineReader::new(place.identity.database);
         let (mut first, mut holds) = (None, Holds::default());
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
+        for line in line::lines(&text) {
             let (_, line) =
                 lines.read(line).map_err(|error| bad_line(&place.name, name, at, error))?;
             match follow.take(line).map_err(|why| corrupt(at, why.to_owned()))? {

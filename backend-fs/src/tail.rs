@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use prophet_files::line::{BadLine, Line, LineReader, Start};
+use prophet_files::line::{self, BadLine, Line, LineReader, Start};
 use prophet_files::manifest::Holds;
 use prophet_store::{DatabaseId, Head, LogEntry, Position, StoreError};
 
@@ -131,7 +131,7 @@ impl Tail {
         let (mut lines, mut noted) = (self.lines.clone(), Vec::new());
         let mut follow = Follow::after(self.head, false);
         let (from, mut at) = (self.len, self.len);
-        for text in bytes.split_inclusive(|byte| *byte == b'\n') {
+        for text in line::lines(&bytes) {
             if text.last() != Some(&b'\n') {
                 break;
             }
@@ -259,7 +259,7 @@ fn is_torn(bytes: &[u8], mut lines: LineReader, head: Head) -> bool {
         return false;
     }
     let mut ended = false;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+    for line in line::lines(bytes) {
         match lines.read(line) {
             Ok((_, Line::Commit(end))) if !ended && end.head.version == head.version.next() => {
                 ended = true;

@@ -120,7 +120,7 @@ impl Check<'_> {
         let mut at = 0;
         for frame in line::frames(text) {
             let mut lines = LineReader::new(self.place.identity.database);
-            for line in frame.split_inclusive(|byte| *byte == b'\n') {
+            for line in line::lines(frame) {
                 let place = packed_at.unwrap_or(at);
                 at += line.len() as u64;
                 let read = lines.read(line);

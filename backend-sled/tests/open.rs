@@ -178,7 +178,7 @@ fn open_sled(directory: &Path) -> sled::Db {
         }
         _ => true,
     });
-    opened.expect("its lock is given back").unwrap()
+    opened.unwrap().unwrap()
 }
 
 /// Counting is what notices a loss that sled does not; without it, `verify` does.

@@ -30,6 +30,7 @@
 
 mod ahead;
 pub mod fetch;
+pub mod frame;
 mod json;
 pub mod line;
 pub mod manifest;

@@ -15,6 +15,8 @@ use crate::json;
 pub const FORMAT: u64 = 1;
 /// A frame ends with the line that brings it to this many bytes.
 pub const FRAME_BYTES: u64 = 32 << 10;
+/// Most lines are shorter.
+const LINE_BYTES: usize = 1_024;
 /// What every line ends with, but for the digits: a checksum of all that is before it.
 const TAIL: &[u8] = b",\"crc\":\"00000000\"}\n";
 const DIGITS: usize = 8;
@@ -134,12 +136,23 @@ impl Frame {
     }
 }
 
+/// The lines of a text, each with the line feed at its end, if it has one.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at_checked(len)?;
+        rest = after;
+        (len > 0).then_some(line)
+    })
+}
+
 /// The frames of a text of whole lines that begins where a frame begins.
 pub fn frames(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let mut len = 0;
-        for line in rest.split_inclusive(|byte| *byte == b'\n') {
+        for line in lines(rest) {
             if len > 0 && (len as u64 >= FRAME_BYTES || json::is_start(line)) {
                 break;
             }
@@ -208,6 +221,7 @@ impl LineWriter {
     fn line(&mut self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> bool {
         let begins = self.frame.begin();
         let from = out.len();
+        out.reserve(LINE_BYTES);
         put(out);
         seal(out, from);
         self.frame.bytes += (out.len() - from) as u64;
@@ -218,7 +232,7 @@ impl LineWriter {
 /// Appends the tail to the line that begins at `from`.
 pub(crate) fn seal(out: &mut Vec<u8>, from: usize) {
     let crc = crc32fast::hash(out.get(from..).unwrap_or_default());
-    out.extend_from_slice(format!(",\"crc\":\"{crc:08x}\"}}\n").as_bytes());
+    json::put_crc(out, crc);
 }
 
 /// Reads lines, one after another.
@@ -248,7 +262,8 @@ impl LineReader {
         let new = (json::is_start(line) || self.frame.is_full()).then(Frame::new);
         let known = new.as_ref().unwrap_or(&self.frame);
         let begins = known.bytes == 0;
-        let read = json::read(line, self.database, known)?;
+        let previous = |origin, sequence| known.previous(origin, sequence);
+        let read = json::read(line, self.database, previous)?;
         self.frame = new.unwrap_or_else(|| std::mem::take(&mut self.frame));
         if let Line::Entry(entry) = &read {
             self.frame.note(entry);

@@ -4,7 +4,8 @@
 
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
-use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, LineWriter, Start};
+use prophet_files::frame::FrameEntries;
+use prophet_files::line::{BadLine, CommitEnd, Line, LineReader, LineWriter, Start, frames, lines};
 use prophet_store::{
     Direction, Head, Identity, LogEntry, MemoryStore, MetadataKey, Properties, PullOptions, Real,
     Replica, Side, Value,
@@ -88,4 +89,48 @@ fn a_line_with_any_byte_changed_is_refused() {
         assert!(matches!(reader.read(&changed), Err(BadLine::Damaged { .. })), "byte {at}");
         assert!(reader.read(&text[..at]).is_err());
     }
+}
+
+#[test]
+fn entries_of_a_frame_are_read_one_by_one_in_any_order() {
+    let (identity, log) = block_on(log());
+    let database = identity.database;
+    let mut writer = LineWriter::new(database);
+    let mut text = Vec::new();
+    writer.write(&Line::Start(Start { identity, segment: 1, base: Head::EMPTY }), &mut text);
+    for entry in &log {
+        writer.write_entry(entry, &mut text);
+        writer.write_commit(&CommitEnd::at(Head::EMPTY), &mut text);
+    }
+    assert_eq!(frames(&text).count(), 1);
+    assert_eq!(lines(&text).collect::<Vec<_>>().concat(), text);
+    let read = || FrameEntries::new(database, text.clone()).unwrap();
+    assert!(read().positions().eq(log.iter().map(|entry| entry.position)));
+    let (forward, backward) = (read(), read());
+    for (first, last) in log.iter().zip(log.iter().rev()) {
+        assert_eq!(forward.entry_at(first.position).unwrap(), Some(first));
+        assert_eq!(backward.entry_at(last.position).unwrap(), Some(last));
+        // By itself.
+        assert_eq!(read().entry_at(first.position).unwrap(), Some(first));
+    }
+    let beyond = log.last().unwrap().position.next();
+    assert_eq!(forward.entry_at(beyond).unwrap(), None);
+
+    // A letter of a title, and one of a digest with the checksum made anew.
+    let at = text.windows(3).position(|bytes| bytes == b"two").unwrap();
+    let mut damaged = text.clone();
+    damaged[at] = b'T';
+    let refused = FrameEntries::new(database, damaged);
+    assert!(matches!(refused, Err(BadLine::Damaged { .. })), "{refused:?}");
+    let mut forged = Vec::new();
+    for line in lines(&text) {
+        let line = String::from_utf8(line.to_vec()).unwrap();
+        let line = line.replace("two", "Two");
+        let (body, _) = line.rsplit_once(",\"crc\"").unwrap();
+        let crc = crc32fast::hash(body.as_bytes());
+        forged.extend_from_slice(format!("{body},\"crc\":\"{crc:08x}\"}}\n").as_bytes());
+    }
+    let forged = FrameEntries::new(database, forged).unwrap();
+    let refused = log.iter().filter(|entry| forged.entry_at(entry.position).is_err()).count();
+    assert!(0 < refused && refused < log.len(), "{refused}");
 }

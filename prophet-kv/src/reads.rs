@@ -6,11 +6,15 @@ use std::ops::ControlFlow;
 use prophet_store::{
     Authorship, Digest, Direction, Head, HistoryScan, LogEntry, LogScan, MetadataKey, MetadataScan,
     OriginCursor, OriginScan, Page, PageBuilder, PageLimit, Position, Read, RecordKey, RecordScan,
-    RecordState, Resolution, ResolutionCursor, ResolutionScan, StoreError, codec,
+    RecordState, Resolution, ResolutionCursor, ResolutionScan, StoreError,
+    codec::{self, RecordFilter},
 };
 use prophet_tables::{KeyRange, keys};
 
 use crate::map::{Entries, Map, Scan as _, missing_entry};
+
+/// However few records satisfy a hint, no page looks at many more than this.
+const LEFT_OUT_OF_A_PAGE: usize = 10_000;
 
 /// An item of a page, the cursor after it and about how many bytes it takes.
 type Item<T, C> = (T, C, usize);
@@ -155,13 +159,27 @@ impl<'p, M: Map, E> Reads<'p, M, E> {
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         let range = scan.record_type.as_ref().map_or_else(keys::records, keys::records_of);
         let range = go_on(range, scan.after.as_ref().map(keys::record), Direction::Forward);
-        let read = |key: &[u8], sealed: &[u8]| {
-            let key = keys::to_record(key).ok_or_else(|| self.misplaced("a record"))?;
-            let state = self.state(&key, sealed)?;
-            let bytes = state.approximate_size();
-            Ok((state, key, bytes))
-        };
-        self.page(range, Direction::Forward, scan.limit, read).await
+        let filter = scan.hint.as_ref().map(RecordFilter::new);
+        let mut page = PageBuilder::new(scan.limit, self.head);
+        let mut left_out = 0;
+        let mut found = self.map.scan(range, Direction::Forward);
+        while let Some((key, sealed)) = found.next().await? {
+            if page.is_full() {
+                return Ok(page.unfinished());
+            }
+            let key = keys::to_record(&key).ok_or_else(|| self.misplaced("a record"))?;
+            if filter.as_ref().is_none_or(|filter| filter.may_hold(&sealed)) {
+                let state = self.state(&key, &sealed)?;
+                let bytes = state.approximate_size();
+                page.push(state, key, bytes);
+                continue;
+            }
+            left_out += 1;
+            if left_out == LEFT_OUT_OF_A_PAGE {
+                return Ok(Page { more: Some(key), ..page.finished() });
+            }
+        }
+        Ok(page.finished())
     }
 
     /// [`ReplicaStore::scan_origin`](prophet_store::ReplicaStore::scan_origin).

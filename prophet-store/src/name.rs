@@ -61,7 +61,9 @@ macro_rules! name {
                 }
                 let actual = text.len() as u64;
                 limits::check(|| format!("a {}", $what), "bytes", $limit, actual)?;
-                if let Some(character) = text.chars().find(|c| c.is_control()) {
+                // Of ASCII that shows there is nothing to find out.
+                let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+                if !plain && let Some(character) = text.chars().find(|c| c.is_control()) {
                     let given = text.to_owned();
                     return Err(NameError::ControlCharacter { what: $what, given, character });
                 }

@@ -8,7 +8,7 @@ use backend_sled::SledStore;
 use backend_sqlite::SqliteStore;
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
-use prophet_files::line::{LineReader, LineWriter};
+use prophet_files::line::{self, LineReader, LineWriter};
 use prophet_store::{
     DatabaseId, Digest, Identity, LogEntry, LogScan, MemoryStore, PageLimit, Properties, Query,
     RecordKey, RecordState, Register, Replica, ReplicaId, ReplicaStore, Timestamp, Value, Write,
@@ -310,7 +310,7 @@ fn read_line() -> Result<Act> {
     }
     let mut reader = LineReader::new(DATABASE);
     Ok(Box::new(move || {
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
+        for line in line::lines(&text) {
             black_box(reader.read(line)?);
         }
         Ok(())

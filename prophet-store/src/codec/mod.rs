@@ -16,11 +16,13 @@
 //! ```
 
 mod envelope;
+mod filter;
 mod model;
 mod wire;
 
 pub use envelope::{Content, DecodeError, MAGIC, VERSION};
 pub(crate) use envelope::{content, read_sealed, sealed_len};
+pub use filter::RecordFilter;
 pub use wire::Malformed;
 
 use crate::changeset::{Changeset, Header, Kind, Payload};
@@ -35,7 +37,7 @@ use crate::vector::VersionVector;
 use wire::{Reader, Writer};
 
 fn encode(content: Content, put: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut writer = Writer::default();
+    let mut writer = Writer::with_capacity(256);
     put(&mut writer);
     envelope::seal(content, &writer.into_bytes())
 }

@@ -146,6 +146,25 @@ fn take_nested(r: &mut Reader<'_>, depth: u64) -> Result<Value> {
     })
 }
 
+/// Goes on after a value that nobody wants.
+pub(super) fn pass_value(r: &mut Reader<'_>, depth: u64) -> Result<()> {
+    if depth > limits::VALUE_DEPTH {
+        return malformed("a value is nested too deeply");
+    }
+    match r.byte()? {
+        tag::BOOLEAN => r.byte().map(drop),
+        tag::INTEGER => r.i64().map(drop),
+        tag::REAL => r.raw(8).map(drop),
+        tag::TEXT | tag::BYTES => r.counted().map(drop),
+        tag::REFERENCE => r.counted().and_then(|_| r.raw(16)).map(drop),
+        tag::LIST => (0..r.count()?).try_for_each(|_| pass_value(r, depth + 1)),
+        tag::MAP => {
+            (0..r.count()?).try_for_each(|_| r.counted().and_then(|_| pass_value(r, depth + 1)))
+        }
+        other => malformed(format!("{other} is not a kind of value")),
+    }
+}
+
 fn put_optional_value(w: &mut Writer, value: Option<&Value>) {
     w.option(value, put_value);
 }
@@ -571,27 +590,32 @@ pub(super) fn put_record(w: &mut Writer, state: &RecordState) {
         table.put_index(w, &source(write));
         w.byte(u8::from(write.value == Existence::Alive.value()));
     });
-    let written: Vec<_> =
-        state.properties().iter().filter(|(_, register)| !register.writes().is_empty()).collect();
-    w.list(written.iter(), |w, (name, register)| {
+    let written =
+        || state.properties().iter().filter(|(_, register)| !register.writes().is_empty());
+    w.len(written().count());
+    for (name, register) in written() {
         w.counted(name.as_str().as_bytes());
         w.list(register.writes().iter(), |w, write| {
             table.put_index(w, &source(write));
             put_optional_value(w, write.value.as_ref());
         });
-    });
-    let ballots = registers(state).flat_map(|(name, register)| {
-        register.ballots().iter().map(move |ballot| (name.clone(), ballot))
-    });
-    let ballots: Vec<_> = ballots.collect();
-    w.list(ballots.iter(), |w, (name, ballot)| put_ballot(w, name, ballot));
+    }
+    put_ballots(w, state);
 }
 
-fn registers(state: &RecordState) -> impl Iterator<Item = (RegisterName, &Register)> {
-    let properties = state.properties().iter();
-    let properties =
-        properties.map(|(name, register)| (RegisterName::Property(name.clone()), register));
-    std::iter::once((RegisterName::Existence, state.existence_register())).chain(properties)
+fn put_ballots(w: &mut Writer, state: &RecordState) {
+    let of_existence = state.existence_register().ballots();
+    let of_properties =
+        || state.properties().iter().map(|(name, register)| (name, register.ballots()));
+    let count: usize = of_properties().map(|(_, ballots)| ballots.len()).sum();
+    w.len(of_existence.len() + count);
+    for ballot in of_existence {
+        put_ballot(w, &RegisterName::Existence, ballot);
+    }
+    for (name, ballots) in of_properties().filter(|(_, ballots)| !ballots.is_empty()) {
+        let name = RegisterName::Property(name.clone());
+        ballots.iter().for_each(|ballot| put_ballot(w, &name, ballot));
+    }
 }
 
 fn put_ballot(w: &mut Writer, name: &RegisterName, ballot: &Ballot) {

@@ -41,7 +41,11 @@ impl Writer {
     }
 
     pub(crate) fn u64(&mut self, number: u64) {
-        self.integer(number);
+        // Most are small, and then one byte says it all.
+        match u8::try_from(number) {
+            Ok(small) if varint_len(number) == 1 => self.bytes.push(small),
+            _ => self.integer(number),
+        }
     }
 
     pub(crate) fn i64(&mut self, number: i64) {

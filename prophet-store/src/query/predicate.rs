@@ -113,6 +113,23 @@ impl Predicate {
         }
     }
 
+    /// Every property that it is about.
+    pub(crate) fn for_each_property<'a>(&'a self, act: &mut impl FnMut(&'a PropertyName)) {
+        match self {
+            Self::All => {}
+            Self::Compare { property, .. }
+            | Self::In { property, .. }
+            | Self::Exists(property)
+            | Self::Contains { property, .. }
+            | Self::StartsWith { property, .. }
+            | Self::Matches { property, .. } => act(property),
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter().for_each(|part| part.for_each_property(act));
+            }
+            Self::Not(inner) => inner.for_each_property(act),
+        }
+    }
+
     /// Whether it is true of the record whose visible properties `value` gives.
     pub fn holds<'a>(&self, value: &impl Fn(&PropertyName) -> Option<&'a Value>) -> bool {
         match self {

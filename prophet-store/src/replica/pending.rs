@@ -151,34 +151,31 @@ impl Pending {
 
     fn written(&self, kind: ChangeKind) -> Vec<PropertyChange> {
         let registers = self.before.properties();
-        let names: BTreeSet<_> = registers.keys().chain(self.now.properties.keys()).collect();
         let empty = Register::default();
-        names
-            .into_iter()
-            .filter_map(|name| {
-                let register = registers.get(name).unwrap_or(&empty);
-                let new = self.now.properties.get(name);
-                let written = match kind {
-                    ChangeKind::Create | ChangeKind::Recreate => true,
-                    _ => {
-                        register.visible() != new
-                            || (register.is_contested()
-                                && (self.created || self.named.contains(name)))
-                    }
-                };
-                let old = match kind {
-                    ChangeKind::Update => register.visible().cloned(),
-                    _ => None,
-                };
-                written.then(|| PropertyChange {
-                    name: name.clone(),
-                    old,
-                    new: new.cloned(),
-                    rank: register.writes().iter().map(|write| write.rank).max(),
-                    supersedes: superseded(register, new),
-                })
+        let change = |name: &PropertyName| {
+            let register = registers.get(name).unwrap_or(&empty);
+            let new = self.now.properties.get(name);
+            let written = match kind {
+                ChangeKind::Create | ChangeKind::Recreate => true,
+                _ => {
+                    register.visible() != new
+                        || (register.is_contested() && (self.created || self.named.contains(name)))
+                }
+            };
+            written.then(|| PropertyChange {
+                name: name.clone(),
+                old: register.visible().filter(|_| kind == ChangeKind::Update).cloned(),
+                new: new.cloned(),
+                rank: register.writes().iter().map(|write| write.rank).max(),
+                supersedes: superseded(register, new),
             })
-            .collect()
+        };
+        if kind == ChangeKind::Update && !self.created {
+            // All others are as they were.
+            return self.named.iter().filter_map(change).collect();
+        }
+        let all: BTreeSet<_> = registers.keys().chain(self.now.properties.keys()).collect();
+        all.into_iter().filter_map(change).collect()
     }
 }
 

@@ -1,9 +1,8 @@
-//! The JSON of lines.
+//! Lines, read.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io::Write as _;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -11,245 +10,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use prophet_store::{
     Adjustment, Authored, Change, ChangeKind, Changeset, CommitId, Creator, DatabaseId, Digest,
     Head, Identity, LogEntry, MetadataKey, Payload, Position, PropertyChange, PropertyName,
-    RecordKey, RegisterName, ReplicaId, Rule, Sequence, Timestamp, Value, Vote, codec,
+    RegisterName, ReplicaId, Rule, Sequence, Timestamp, Value, Vote, codec,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::line::{self, BadLine, CommitEnd, FORMAT, Frame, Line, Start};
-
-/// Writing to a vector does not fail, and neither does a value as JSON.
-fn put(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    let _ = serde_json::to_writer(out, value);
-}
-
-/// What is shown without a character that JSON would escape.
-fn put_plain(out: &mut Vec<u8>, name: &str, value: impl Display) {
-    let _ = write!(out, "\"{name}\":\"{value}\"");
-}
-
-fn put_number(out: &mut Vec<u8>, name: &str, value: u64) {
-    let _ = write!(out, "\"{name}\":{value}");
-}
-
-fn put_digests(out: &mut Vec<u8>, name: &str, digests: &[Digest]) {
-    if digests.is_empty() {
-        return;
-    }
-    let _ = write!(out, ",\"{name}\":[");
-    for (at, digest) in digests.iter().enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        let _ = write!(out, "{comma}\"{digest}\"");
-    }
-    out.push(b']');
-}
-
-/// A value; what is absent is not written.
-fn put_value(out: &mut Vec<u8>, name: &str, value: Option<&Value>) {
-    if let Some(value) = value {
-        let _ = write!(out, ",\"{name}\":");
-        put(out, value);
-    }
-}
-
-fn put_list<T>(
-    out: &mut Vec<u8>,
-    name: &str,
-    items: impl IntoIterator<Item = T>,
-    mut put_item: impl FnMut(&mut Vec<u8>, T),
-) {
-    let mut first = true;
-    for item in items {
-        if first {
-            let _ = write!(out, ",\"{name}\":[");
-        } else {
-            out.push(b',');
-        }
-        first = false;
-        put_item(out, item);
-    }
-    if !first {
-        out.push(b']');
-    }
-}
-
-const START: &[u8] = b"{\"prophet\":\"log\"";
-
-pub(crate) fn is_start(line: &[u8]) -> bool {
-    line.starts_with(START)
-}
-
-pub(crate) fn put_start(out: &mut Vec<u8>, start: &Start) {
-    let Start { identity, segment, base } = start;
-    out.extend_from_slice(START);
-    let _ = write!(
-        out,
-        ",\"format\":{FORMAT},\"database\":\"{}\",\"replica\":\"{}\",\"segment\":{segment}",
-        identity.database, identity.replica
-    );
-    put_head(out, ",\"commit\"", *base);
-}
-
-fn put_head(out: &mut Vec<u8>, name: &str, head: Head) {
-    let Head { version, position, commit } = head;
-    let _ = write!(out, "{name}:\"{commit}\",\"version\":{version},\"position\":{position}");
-}
-
-pub(crate) fn put_sealed(out: &mut Vec<u8>, head: Head) {
-    put_head(out, "{\"sealed\"", head);
-}
-
-pub(crate) fn put_commit(out: &mut Vec<u8>, end: &CommitEnd) {
-    put_head(out, "{\"commit\"", end.head);
-    if !end.metadata.is_empty() {
-        out.extend_from_slice(b",\"metadata\":{");
-        for (at, (key, value)) in end.metadata.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            put(out, key.as_str());
-            out.push(b':');
-            match value.as_deref().map(|value| (std::str::from_utf8(value), value)) {
-                None => out.extend_from_slice(b"null"),
-                Some((Ok(text), _)) => put(out, text),
-                Some((Err(_), bytes)) => put(out, &Value::Bytes(bytes.to_vec())),
-            }
-        }
-        out.push(b'}');
-    }
-    let sealed = |out: &mut Vec<u8>, bytes: Vec<u8>| put(out, &BASE64.encode(bytes));
-    put_list(out, "records", &end.records, |out, state| sealed(out, codec::encode_record(state)));
-    put_list(out, "resolutions", &end.resolutions, |out, resolution| {
-        sealed(out, codec::encode_resolution(resolution));
-    });
-}
-
-/// `derived` is the previous changeset that a reader takes it to have unless it names another.
-pub(crate) fn put_entry(
-    out: &mut Vec<u8>,
-    entry: &LogEntry,
-    database: DatabaseId,
-    derived: Option<Digest>,
-) {
-    let (changeset, header) = (&entry.changeset, entry.changeset.header());
-    out.push(b'{');
-    put_number(out, "position", entry.position.get());
-    out.push(b',');
-    match utc(header.time) {
-        Some(time) => put_plain(out, "time", time),
-        None => put_number(out, "time", header.time.millis()),
-    }
-    if header.time.counter() != 0 {
-        out.push(b',');
-        put_number(out, "counter", header.time.counter().into());
-    }
-    out.extend_from_slice(b",\"creator\":");
-    put(out, header.creator.as_str());
-    out.push(b',');
-    put_plain(out, "kind", header.kind);
-    match changeset.payload() {
-        Payload::Undo { undone, .. } => {
-            out.push(b',');
-            put_plain(out, "undone", undone);
-        }
-        Payload::Continuation { replica, tip } => {
-            out.push(b',');
-            put_plain(out, "continues", replica);
-            out.push(b',');
-            put_plain(out, "tip", tip);
-        }
-        _ => {}
-    }
-    put_list(out, "changes", changeset.changes(), put_change);
-    put_list(out, "votes", changeset.payload().votes(), put_vote);
-    out.push(b',');
-    put_plain(out, "origin", header.origin);
-    out.push(b',');
-    put_number(out, "sequence", header.sequence.get());
-    if let Some(previous) = header.previous.filter(|previous| derived != Some(*previous)) {
-        out.push(b',');
-        put_plain(out, "previous", previous);
-    }
-    put_digests(out, "parents", &header.parents);
-    if header.database != database {
-        out.push(b',');
-        put_plain(out, "database", header.database);
-    }
-    out.push(b',');
-    put_plain(out, "digest", changeset.digest());
-    put_list(out, "nullify", &entry.nullify, put_adjustment);
-    put_list(out, "settle", &entry.settle, put_adjustment);
-}
-
-fn put_record(out: &mut Vec<u8>, record: &RecordKey) {
-    out.extend_from_slice(b"{\"record\":");
-    put(out, &record.to_string());
-}
-
-fn put_change(out: &mut Vec<u8>, change: &Change) {
-    put_record(out, &change.record);
-    out.push(b',');
-    put_plain(out, "change", change.kind);
-    put_digests(out, "supersedes", &change.supersedes);
-    if !change.properties.is_empty() {
-        out.extend_from_slice(b",\"properties\":{");
-        for (at, property) in change.properties.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            put(out, property.name.as_str());
-            // Every field begins with a comma, and the first one loses it.
-            let mut fields = Vec::new();
-            put_value(&mut fields, "old", property.old.as_ref());
-            put_value(&mut fields, "new", property.new.as_ref());
-            if let Some(rank) = property.rank {
-                let _ = write!(fields, ",\"rank\":[{},{}]", rank.millis(), rank.counter());
-            }
-            put_digests(&mut fields, "supersedes", &property.supersedes);
-            out.extend_from_slice(b":{");
-            out.extend_from_slice(fields.get(1..).unwrap_or_default());
-            out.push(b'}');
-        }
-        out.push(b'}');
-    }
-    out.push(b'}');
-}
-
-fn put_register(out: &mut Vec<u8>, register: &RegisterName) {
-    if let RegisterName::Property(name) = register {
-        out.extend_from_slice(b",\"property\":");
-        put(out, name.as_str());
-    }
-}
-
-fn put_vote(out: &mut Vec<u8>, vote: &Vote) {
-    put_record(out, &vote.record);
-    put_register(out, &vote.register);
-    out.extend_from_slice(b",\"candidates\":");
-    put(out, &vote.candidates);
-    put_value(out, "choice", vote.choice.as_ref());
-    put_digests(out, "seen", &vote.seen);
-    put_digests(out, "supersedes", &vote.supersedes);
-    out.push(b'}');
-}
-
-fn put_adjustment(out: &mut Vec<u8>, adjustment: &Adjustment) {
-    put_record(out, &adjustment.record);
-    put_register(out, &adjustment.register);
-    put_value(out, "old", adjustment.old.as_ref());
-    put_value(out, "new", adjustment.new.as_ref());
-    if let Some(rule) = adjustment.rule {
-        out.push(b',');
-        put_plain(out, "rule", rule.name());
-    }
-    out.push(b'}');
-}
-
-/// A time as people read it, where that says all of it.
-fn utc(time: Timestamp) -> Option<jiff::Timestamp> {
-    jiff::Timestamp::from_millisecond(i64::try_from(time.millis()).ok()?).ok()
-}
+use super::is_start;
+use crate::line::{self, BadLine, CommitEnd, FORMAT, Line, Start};
 
 /// Any line. What a line says decides which; names that it does not know are
 /// refused, for a reader must not leave out what it does not understand.
@@ -403,9 +171,19 @@ fn unsealed<T>(
     decode(&bytes).map_err(|error| BadLine::damaged(error.to_string()))
 }
 
-/// What a line with its tail says.
-pub(crate) fn read(line: &[u8], database: DatabaseId, frame: &Frame) -> Taken<Line> {
-    let fields: Fields<'_> = match serde_json::from_slice(line) {
+/// All of it at once: read as bytes, each string in it would be looked at by itself.
+fn text(line: &[u8]) -> Taken<&str> {
+    std::str::from_utf8(line).map_err(|error| BadLine::damaged(error.to_string()))
+}
+
+/// What a line with its tail says. `previous` is the changeset before this one of an origin, where lines
+/// before it have it.
+pub(crate) fn read(
+    line: &[u8],
+    database: DatabaseId,
+    previous: impl FnOnce(ReplicaId, Sequence) -> Option<Digest>,
+) -> Taken<Line> {
+    let fields: Fields<'_> = match serde_json::from_str(text(line)?) {
         Ok(fields) => fields,
         Err(error) => return Err(newer(line).unwrap_or_else(|| damaged_json(&error))),
     };
@@ -415,8 +193,48 @@ pub(crate) fn read(line: &[u8], database: DatabaseId, frame: &Frame) -> Taken<Li
     match (fields.commit, fields.sealed) {
         (Some(commit), None) => Ok(Line::Commit(fields.commit_end(commit)?)),
         (None, Some(sealed)) => Ok(Line::Sealed(fields.head(sealed)?)),
-        _ => fields.entry(database, frame).map(Line::Entry),
+        _ => fields.entry(database, previous).map(Line::Entry),
     }
+}
+
+/// What tells one entry from another, as its line has it.
+#[derive(Debug)]
+pub(crate) struct Outline<'a> {
+    pub(crate) position: Position,
+    pub(crate) origin: &'a str,
+    sequence: Sequence,
+    digest: &'a str,
+}
+
+impl Outline<'_> {
+    pub(crate) fn authorship(&self) -> Taken<(Sequence, Digest)> {
+        Ok((self.sequence, parse("digest", self.digest)?))
+    }
+}
+
+/// The outline of a line, if it is one of an entry. What else the line has is passed over.
+pub(crate) fn outline(line: &[u8]) -> Taken<Option<Outline<'_>>> {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        prophet: Option<IgnoredAny>,
+        commit: Option<IgnoredAny>,
+        sealed: Option<IgnoredAny>,
+        position: Option<u64>,
+        origin: Option<&'a str>,
+        sequence: Option<u64>,
+        digest: Option<&'a str>,
+    }
+    let fields: Fields<'_> =
+        serde_json::from_str(text(line)?).map_err(|error| damaged_json(&error))?;
+    if fields.prophet.is_some() || fields.commit.is_some() || fields.sealed.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(Outline {
+        position: Position::new(need("its position", fields.position)?),
+        origin: need("its origin", fields.origin)?,
+        sequence: need("its sequence", fields.sequence.and_then(Sequence::new))?,
+        digest: need("its digest", fields.digest)?,
+    }))
 }
 
 /// Whether a line that makes no sense here is the first one of a segment in a newer format.
@@ -471,14 +289,18 @@ impl Fields<'_> {
         Ok(end)
     }
 
-    fn entry(&self, database: DatabaseId, frame: &Frame) -> Taken<LogEntry> {
+    fn entry(
+        &self,
+        database: DatabaseId,
+        previous: impl FnOnce(ReplicaId, Sequence) -> Option<Digest>,
+    ) -> Taken<LogEntry> {
         let origin: ReplicaId = parse("origin", need("its origin", self.origin)?)?;
         let sequence = self.sequence.and_then(Sequence::new);
         let sequence = need("its sequence", sequence)?;
         let previous = match self.previous {
             Some(previous) => Some(parse("previous", previous)?),
             None if sequence == Sequence::FIRST => None,
-            None => Some(need("its previous changeset", frame.previous(origin, sequence))?),
+            None => Some(need("its previous changeset", previous(origin, sequence))?),
         };
         let authored = Authored {
             database: match self.database {

@@ -1,0 +1,192 @@
+//! Telling from the bytes of a record that it does not satisfy a predicate.
+
+use crate::codec::envelope::{self, Content, DecodeError};
+use crate::codec::model::{pass_value, take_value};
+use crate::codec::wire::Reader;
+use crate::name::PropertyName;
+use crate::query::Predicate;
+use crate::value::Value;
+
+/// Tells which records need not be decoded, for stores that keep them as
+/// [`encode_record`](crate::codec::encode_record) writes them: those that do not satisfy a predicate, such
+/// as the hint of a [`RecordScan`](crate::RecordScan).
+///
+/// ```
+/// use prophet_store::codec::{RecordFilter, encode_record};
+/// use prophet_store::{RecordKey, RecordState, property};
+///
+/// let key: RecordKey = "bug/018f2d6e-7b1c-7000-8000-000000000001".parse()?;
+/// let bytes = encode_record(&RecordState::new(key));
+/// let open = property("status")?.eq("open");
+/// assert!(!RecordFilter::new(&open).may_hold(&bytes));
+/// assert!(RecordFilter::new(&!open).may_hold(&bytes));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RecordFilter<'p> {
+    predicate: &'p Predicate,
+    /// The properties that it looks at, in their order.
+    names: Vec<&'p PropertyName>,
+}
+
+impl<'p> RecordFilter<'p> {
+    /// A filter that lets pass what may satisfy `predicate`.
+    pub fn new(predicate: &'p Predicate) -> Self {
+        let mut names = Vec::new();
+        predicate.for_each_property(&mut |name| names.push(name));
+        names.sort_unstable();
+        names.dedup();
+        Self { predicate, names }
+    }
+
+    /// Whether the record in these bytes may satisfy the predicate: false only if it does not. What is
+    /// contested, and what is damaged, is for who decodes it.
+    pub fn may_hold(&self, bytes: &[u8]) -> bool {
+        match self.visible(bytes) {
+            Ok(Some(values)) => self.predicate.holds(&|name| {
+                let place = values.binary_search_by_key(&name, |(known, _)| known).ok()?;
+                values.get(place).map(|(_, value)| value)
+            }),
+            Ok(None) | Err(_) => true,
+        }
+    }
+
+    /// What is visible of the properties, unless that takes more than a look.
+    fn visible(&self, bytes: &[u8]) -> Result<Option<Vec<(&'p PropertyName, Value)>>, DecodeError> {
+        let mut r = Reader::new(envelope::open(Content::Record, bytes)?);
+        let mut found = Vec::new();
+        // Type and id, and the position.
+        r.counted()?;
+        r.raw(16)?;
+        r.u64()?;
+        // The changesets that wrote, and their ranks.
+        for _ in 0..r.count()? {
+            r.raw(32)?;
+            r.u64()?;
+            r.u64()?;
+        }
+        let alive = match r.count()? {
+            0 => false,
+            1 => {
+                r.u64()?;
+                r.boolean()?
+            }
+            _ => return Ok(None),
+        };
+        if !alive {
+            return Ok(Some(found));
+        }
+        let mut wanted = self.names.iter().copied().peekable();
+        for _ in 0..r.count()? {
+            let name = r.counted()?;
+            while wanted.next_if(|wanted| wanted.as_str().as_bytes() < name).is_some() {}
+            let Some(next) = wanted.peek() else { break };
+            let writes = r.count()?;
+            if next.as_str().as_bytes() == name {
+                if writes != 1 {
+                    return Ok(None);
+                }
+                r.u64()?;
+                if let Some(value) = r.option(take_value)? {
+                    found.push((*next, value));
+                }
+            } else {
+                for _ in 0..writes {
+                    r.u64()?;
+                    r.option(|r| pass_value(r, 1))?;
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::codec::encode_record;
+    use crate::id::{Digest, Position};
+    use crate::query::property;
+    use crate::record::RecordState;
+    use crate::register::{Register, Write};
+    use crate::time::Timestamp;
+
+    fn write(by: u8, value: impl Into<Value>) -> Write {
+        Write::new(Digest::of(&[by]), Timestamp::new(1, 0), Some(value.into()))
+    }
+
+    fn record(existence: Vec<Write>, properties: &[(&str, Vec<Write>)]) -> Vec<u8> {
+        let properties = properties.iter().map(|(name, writes)| {
+            (PropertyName::new(name).unwrap(), Register::new(writes.clone()))
+        });
+        let properties: BTreeMap<_, _> = properties.collect();
+        let key = "bug/018f2d6e-7b1c-7000-8000-000000000001".parse().unwrap();
+        let existence = Register::new(existence);
+        let state = RecordState::from_registers(key, Position::new(7), existence, properties);
+        encode_record(&state.unwrap())
+    }
+
+    fn may_hold(predicate: &Predicate, bytes: &[u8]) -> bool {
+        RecordFilter::new(predicate).may_hold(bytes)
+    }
+
+    #[test]
+    fn what_is_certain_is_told_and_what_is_not_passes() {
+        let nested =
+            Value::List(vec![Value::from("x"), Value::List(vec![Value::try_from(2.5).unwrap()])]);
+        let map = Value::Map([("k".to_owned(), nested.clone())].into());
+        let properties = [
+            ("a", vec![write(1, map)]),
+            ("b", vec![write(1, 7)]),
+            ("c", vec![write(1, "one"), write(2, "two")]),
+            ("d", vec![Write::new(Digest::of(&[3]), Timestamp::new(1, 0), None)]),
+            ("e", vec![write(2, "end")]),
+        ];
+        let alive = record(vec![write(1, true)], &properties);
+        let is = |name: &str, value: Value| property(name).unwrap().eq(value);
+        let cases = [
+            (is("b", 7.into()), true),
+            (is("b", 8.into()), false),
+            (is("e", "end".into()), true),
+            (is("e", "begin".into()), false),
+            (is("b", 7.into()).and(is("e", "begin".into())), false),
+            (is("b", 8.into()).or(is("e", "end".into())), true),
+            (property("d").unwrap().exists(), false),
+            (!property("d").unwrap().exists(), true),
+            (property("z").unwrap().exists(), false),
+            (property("a").unwrap().contains("k"), true),
+            (property("a").unwrap().contains("l"), false),
+            // It is contested.
+            (is("c", "three".into()), true),
+            (is("c", "three".into()).and(is("b", 8.into())), true),
+            (Predicate::All, true),
+        ];
+        for (predicate, expected) in &cases {
+            assert_eq!(may_hold(predicate, &alive), *expected, "{predicate:?}");
+        }
+        let deleted = record(vec![write(1, false)], &properties);
+        let never = record(Vec::new(), &properties);
+        let disputed = record(vec![write(1, false), write(2, true)], &properties);
+        let seven = is("b", 7.into());
+        assert_eq!(
+            [&deleted, &never, &disputed].map(|b| may_hold(&seven, b)),
+            [false, false, true]
+        );
+        assert!(may_hold(&!seven, &deleted));
+    }
+
+    #[test]
+    fn what_is_damaged_passes() {
+        let bytes = record(vec![write(1, true)], &[("b", vec![write(1, 7)])]);
+        let eight = property("b").unwrap().eq(8);
+        assert!(!may_hold(&eight, &bytes));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(may_hold(&eight, &damaged), "byte {at}");
+            assert!(may_hold(&eight, &bytes[..at]), "cut to {at}");
+        }
+    }
+}
