@@ -93,8 +93,12 @@ mod shared;
 mod state;
 mod store;
 mod together;
+#[cfg(feature = "cloud")]
+mod tree;
 mod verify;
 mod view;
 
 pub use options::{S3Options, Writers};
 pub use store::S3Store;
+#[cfg(feature = "cloud")]
+pub use tree::BucketTree;

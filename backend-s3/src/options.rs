@@ -83,7 +83,7 @@ pub struct S3Options {
     pace: Pace,
     cache_bytes: usize,
     fresh: bool,
-    retries: u32,
+    pub(crate) retries: u32,
     on_caller: bool,
     inline: bool,
     durability: Durability,

@@ -28,6 +28,13 @@ impl ObjectTree {
         Self { store, prefix, place }
     }
 
+    /// The same tree, which errors call by this name: that of an object store does not say where it is.
+    #[must_use]
+    pub fn called(mut self, place: impl Into<String>) -> Self {
+        self.place = place.into();
+        self
+    }
+
     fn path(&self, name: &str) -> Result<Path, FetchError> {
         check_name(name)?;
         let parts = name.split('/').map(object_store::path::PathPart::from);

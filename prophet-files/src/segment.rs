@@ -18,8 +18,10 @@ pub const COMPRESSED: &str = ".zst";
 const LINE_BYTES: u64 = 1 << 30;
 /// Frames are small; a decoder takes no more than 2 to this many bytes for what one refers back to.
 const WINDOW_LOG: u32 = 24;
-/// Of the levels of zstd, the first beyond which there is little to be had: digests do not shrink.
-const LEVEL: i32 = 9;
+/// The fastest of the levels of zstd that are not experiments. Most of a log is digests and ids, which do
+/// not shrink: level 9 takes ten times as long, for 7 % more bytes of short properties and 10 % fewer of
+/// prose.
+const LEVEL: i32 = 1;
 
 /// Whether a segment of this name is compressed.
 pub fn is_compressed(name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! `prophet publish`.
 
 use clap::Args;
-use prophet_files::{DirectoryTree, PublishOptions, publish, publish_site};
+use prophet_files::{DirectoryTree, PublishOptions, Tree, publish, publish_site};
 use prophet_site::SiteOptions;
 use serde_json::json;
 
@@ -10,19 +10,23 @@ use crate::commands::records::insert;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::text::counted;
-use crate::replica::Place;
+use crate::replica::{Place, open};
 
 /// What it takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Only what is new since the last time is written. Any web server that serves the directory serves the \
-replica: others clone it and pull from it by its URL. With --site there are pages and an Atom feed for \
-browsers beside it.
+Only what is new since the last time is written. Any web server that serves the directory or the bucket \
+serves the replica: others clone it and pull from it by its URL. With --site there are pages and an Atom \
+feed for browsers beside it.
 
-A replica in a bucket (s3://) is published as it is: push to one.")]
+A replica in a bucket is published as it is: what was pushed to it is read by others in the same way.
+
+Examples:
+  prophet publish ./public --site
+  prophet publish s3://bucket/web")]
 pub(crate) struct PublishArgs {
-    /// The directory to write to.
-    directory: String,
+    /// The directory to write to, or a bucket: s3://bucket/prefix.
+    place: String,
     /// Replaces what is there, be it of another replica.
     #[arg(long)]
     replace: bool,
@@ -40,24 +44,25 @@ pub(crate) struct PublishArgs {
 impl PublishArgs {
     pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
         let replica = context.session().await?.replica;
-        let directory = match Place::parse(&self.directory)? {
-            Place::Path(path) | Place::Tree(path) => path,
+        let tree: Box<dyn Tree> = match Place::parse(&self.place)? {
+            Place::Path(path) | Place::Tree(path) => Box::new(DirectoryTree::new(path)),
+            Place::Bucket(url) => Box::new(open::tree_in_bucket(&url)?),
             place => {
                 return Err(Failure::usage(format!(
-                    "{place}: a replica is published into a directory; to have it in a bucket or \
+                    "{place}: a replica is published into a directory or a bucket; to have it \
                      elsewhere, push to a replica there"
                 )));
             }
         };
-        let tree = DirectoryTree::new(&directory);
+        let tree = &*tree;
         let options = match self.replace {
             true => PublishOptions::new().replace(),
             false => PublishOptions::new(),
         };
-        let report = publish(&replica, &tree, options).await?;
+        let report = publish(&replica, tree, options).await?;
         let mut said = match report.changesets {
-            0 => format!("nothing new for {}", directory.display()),
-            new => format!("{} to {}", counted(new, "changeset"), directory.display()),
+            0 => format!("nothing new for {}", tree.place()),
+            new => format!("{} to {}", counted(new, "changeset"), tree.place()),
         };
         let mut json = json!({
             "position": report.head.position.get(),
@@ -79,7 +84,7 @@ impl PublishArgs {
             if let Some(url) = self.base_url {
                 options = options.base_url(url)?;
             }
-            let summary = publish_site(&replica, &tree, options).await?;
+            let summary = publish_site(&replica, tree, options).await?;
             said.push_str(&format!("; {} of the site", counted(summary.files, "file")));
             insert(&mut json, "site_files", json!(summary.files));
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend_fs::{FsOptions, FsStore};
-use backend_s3::S3Store;
+use backend_s3::{BucketTree, S3Options, S3Store};
 use backend_sled::SledStore;
 use backend_sqlite::{SqliteOptions, SqliteStore};
 use prophet_files::{DirectoryFetch, PublishedSource};
@@ -42,11 +42,13 @@ pub(crate) async fn open(place: &Place, creator: &str) -> Result<Opened> {
             FsOptions::new().read_only(true).open(path)
         })?),
         Place::Sled(path) => Arc::new(SledStore::open(path)?),
-        Place::Bucket(url) => {
-            let store = S3Store::open(url).await?;
-            warning = store.warning().map(str::to_owned);
-            Arc::new(store)
-        }
+        Place::Bucket(url) => match bucket(url).await? {
+            InBucket::Replica(store) => {
+                warning = store.warning().map(str::to_owned);
+                Arc::new(*store)
+            }
+            InBucket::Published(source) => return into_memory(&*source).await,
+        },
         Place::Web(url) => match web::served(url).await? {
             Some(store) => store,
             None => return read_into_memory(place, creator).await,
@@ -72,12 +74,38 @@ fn or_read_only<S>(
 }
 
 async fn read_into_memory(place: &Place, creator: &str) -> Result<Opened> {
-    let source = Box::pin(source(place, creator)).await?;
+    into_memory(&*Box::pin(source(place, creator)).await?).await
+}
+
+async fn into_memory(source: &dyn ChangesetSource) -> Result<Opened> {
     let database = source.offer(&VersionVector::new()).await?.database;
     let store = MemoryStore::new(Identity::new_replica(database)?);
     let replica = Replica::open(store).await?;
-    replica.pull(&*source, PullOptions::new()).await?;
+    replica.pull(source, PullOptions::new()).await?;
     Ok(Opened { replica, passing: true, warning: None })
+}
+
+/// What there can be in a bucket.
+enum InBucket {
+    Replica(Box<S3Store>),
+    Published(Box<PublishedSource<BucketTree>>),
+}
+
+/// The published tree at the URL of a bucket, whether it is there yet or not.
+pub(crate) fn tree_in_bucket(url: &str) -> Result<BucketTree> {
+    Ok(S3Options::new().tree(url)?)
+}
+
+async fn bucket(url: &str) -> Result<InBucket> {
+    match S3Store::open(url).await {
+        Ok(store) => Ok(InBucket::Replica(Box::new(store))),
+        // Something is there.
+        Err(StoreError::NotAReplica { .. }) => {
+            let tree = PublishedSource::open(tree_in_bucket(url)?).await?;
+            Ok(InBucket::Published(Box::new(tree)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes an empty replica.
@@ -129,6 +157,13 @@ pub(crate) async fn source(place: &Place, creator: &str) -> Result<Box<dyn Chang
             Box::new(PublishedSource::open(fetch).await.map_err(unreadable(path))?)
         }
         Place::Web(url) => Box::new(Web::new(url)?),
+        Place::Bucket(url) => match bucket(url).await? {
+            InBucket::Replica(store) => {
+                let options = Replica::options().creator(creator)?;
+                Box::new(options.open_shared(Arc::new(*store)).await?)
+            }
+            InBucket::Published(source) => source,
+        },
         place => Box::new(open(place, creator).await?.replica),
     })
 }
@@ -150,11 +185,18 @@ pub(crate) enum Target {
 
 /// To what changesets are pushed at a place.
 pub(crate) async fn target(place: &Place, creator: &str) -> Result<Target> {
+    let only_read = || {
+        Err(Failure::failed(format!(
+            "{place} can only be read; use `prophet bundle create` or `prophet publish`"
+        )))
+    };
     match &find(place)?.place {
         Place::Web(url) => Ok(Target::Served(web::peer(url)?)),
-        Place::Bundle(_) | Place::Tree(_) => Err(Failure::failed(format!(
-            "{place} can only be read; use `prophet bundle create` or `prophet publish`"
-        ))),
-        place => Ok(Target::Replica(open(place, creator).await?.replica)),
+        Place::Bundle(_) | Place::Tree(_) => only_read(),
+        place => match open(place, creator).await? {
+            // What is in a bucket shows when it is opened.
+            Opened { passing: true, .. } => only_read(),
+            opened => Ok(Target::Replica(opened.replica)),
+        },
     }
 }

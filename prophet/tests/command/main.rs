@@ -8,6 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod bucket;
 mod commands;
 mod documents;
 mod errors;

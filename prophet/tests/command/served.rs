@@ -137,3 +137,23 @@ fn a_server_for_reading_only_takes_nothing() {
     }
     assert!(ada.fails(6, &["push", "http://127.0.0.1:9/"]).contains("127.0.0.1:9"));
 }
+
+#[test]
+fn a_replica_that_is_announced_is_pulled_from_by_those_of_its_database() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.does(&["create", "bug", "title=one"]);
+    let bob = office.person("bob");
+    {
+        let served = serve(&ada, &[]);
+        bob.does(&["clone", &served.url]);
+    }
+    ada.does(&["create", "bug", "title=two"]);
+    let served = serve(&ada, &["--announce"]);
+    // Of another database.
+    let eve = office.person_with_replica("eve");
+    let _other = serve(&eve, &["--announce"]);
+    let url = served.url.trim_end_matches('/');
+    assert_eq!(bob.does(&["pull", "--local"]), format!("1 changeset from {url}\n"));
+    assert_eq!(bob.does(&["search", "bug", "title=two", "--count"]), "1\n");
+}
