@@ -218,13 +218,11 @@ impl RecordState {
 
     /// The registers on which live writes disagree, decided or not, hidden or not.
     pub fn contested(&self) -> impl Iterator<Item = (RegisterName, &Register)> {
-        let existence = std::iter::once((RegisterName::Existence, &self.0.existence));
-        let properties = self.0.properties.iter();
-        existence
-            .chain(
-                properties.map(|(name, register)| (RegisterName::Property(name.clone()), register)),
-            )
-            .filter(|(_, register)| register.is_contested())
+        let existence = Some(&self.0.existence).filter(|register| register.is_contested());
+        let properties = self.0.properties.iter().filter(|(_, register)| register.is_contested());
+        let properties =
+            properties.map(|(name, register)| (RegisterName::Property(name.clone()), register));
+        existence.map(|register| (RegisterName::Existence, register)).into_iter().chain(properties)
     }
 
     /// What is visible of the record: the properties that are not absent, none if it is deleted.
