@@ -23,7 +23,7 @@ impl Shared {
             && root.head.version > known.head.version
             && let Some(state) = self.state().rebase(&Arc::new(*root))
         {
-            self.advance(state);
+            self.advance(&state);
         }
         Ok(())
     }
@@ -108,9 +108,8 @@ impl Shared {
 
     /// Goes on from a root that is there now.
     pub(crate) fn adopt(&self, root: Root) {
-        if let Some(state) = self.state().rebase(&Arc::new(root)) {
-            self.replace(state);
-        }
+        let root = Arc::new(root);
+        self.change(|current| current.rebase(&root));
     }
 
     /// Whether whoever made this commit is to derive something now. Of many writers that is, as a

@@ -85,14 +85,14 @@ impl Shared {
                 let bytes = usize::try_from(commit.size()).unwrap_or(usize::MAX);
                 let recent = Arc::new(Recent { commit: commit.clone(), bytes });
                 let applied = state.apply(recent);
-                self.advance(applied);
+                self.advance(&applied);
                 Ok((commit.head(), Some(self.state())))
             }
             Settled::Theirs(theirs) => {
                 let bytes = usize::try_from(theirs.size()).unwrap_or(usize::MAX);
                 let recent = Arc::new(Recent { commit: *theirs, bytes });
                 if let Ok(later) = state.follow(&self.bucket.place, recent) {
-                    self.advance(later);
+                    self.advance(&later);
                 }
                 // Others may have gone on; that this one lost is known without it.
                 let head = match self.refresh().await {

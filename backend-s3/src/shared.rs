@@ -98,7 +98,7 @@ impl Opening {
             true => shared.rebuild().await?,
             false => {
                 let state = shared.load(Arc::clone(&shared.state().root)).await?;
-                shared.advance(state);
+                shared.advance(&state);
             }
         }
         Ok(shared)
@@ -111,12 +111,28 @@ impl Shared {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Goes on to a later state, or to one with more derived. What comes too late changes nothing.
-    pub(crate) fn advance(&self, state: State) {
+    /// Goes on to a later state, or to one with more derived, and loses nothing of either: a commit and
+    /// a checkpoint begin with the same state, and end in any order.
+    pub(crate) fn advance(&self, state: &State) {
+        self.change(|current| current.joined(state));
+    }
+
+    /// Goes on to what comes of the state that there is then.
+    pub(crate) fn change(&self, make: impl Fn(&State) -> Option<State>) {
+        // It may take a while, and readers are not to wait for it, unless it never is in time.
+        const TRIES: usize = 3;
+        for _ in 0..TRIES {
+            let before = self.state();
+            let Some(made) = make(&before) else { return };
+            let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&current, &before) {
+                *current = Arc::new(made);
+                return;
+            }
+        }
         let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let at = |state: &State| (state.head.version, state.root.head.version);
-        if at(&state) > at(&current) {
-            *current = Arc::new(state);
+        if let Some(made) = make(&current) {
+            *current = Arc::new(made);
         }
     }
 
@@ -153,7 +169,7 @@ impl Shared {
         let most = self.long();
         if state.tail.len() < most {
             let followed = follow(&self.bucket, state, 1, most, usize::MAX).await?;
-            self.advance(followed.state);
+            self.advance(&followed.state);
             if followed.ended {
                 return Ok(self.state());
             }
@@ -165,13 +181,13 @@ impl Shared {
         {
             let root = Arc::new(*root);
             match state.rebase(&root) {
-                Some(state) => self.advance(state),
-                None => self.advance(self.load(root).await?),
+                Some(state) => self.advance(&state),
+                None => self.advance(&self.load(root).await?),
             }
         }
         let state = State::clone(&self.state());
         let followed = follow(&self.bucket, state, 1, usize::MAX, usize::MAX).await?;
-        self.advance(followed.state);
+        self.advance(&followed.state);
         Ok(self.state())
     }
 

@@ -72,6 +72,22 @@ impl State {
         (state.head == self.head).then_some(state)
     }
 
+    /// What this state and another one of the same replica come to, unless that is this one: the later
+    /// head, on the root that has more derived.
+    pub(crate) fn joined(&self, other: &Self) -> Option<Self> {
+        let at = |state: &Self| (state.head.version, state.root.head.version);
+        let ((head, derived), (other_head, other_derived)) = (at(self), at(other));
+        match other_head > head {
+            true if derived > other_derived => {
+                Some(other.rebase(&self.root).unwrap_or_else(|| other.clone()))
+            }
+            true => Some(other.clone()),
+            false if other_derived <= derived => None,
+            false if other_head == head => Some(other.clone()),
+            false => self.rebase(&other.root),
+        }
+    }
+
     /// The id of the commit that led to a version, as far as it is remembered.
     pub(crate) fn id_at(&self, version: Version) -> Option<CommitId> {
         if version == self.root.head.version {
@@ -132,4 +148,53 @@ fn layer(commit: &Commit) -> Memory {
     }
     writes::commit_id(&mut layer, commit.head());
     layer
+}
+
+#[cfg(test)]
+mod tests {
+    use prophet_store::Identity;
+
+    use super::*;
+    use crate::options::Sharers;
+
+    fn after(state: &State, id: u8) -> State {
+        let commit = Commit::new(CommitId::from_bytes([id; 16]), state.head);
+        state.apply(Arc::new(Recent { commit, bytes: 1 }))
+    }
+
+    fn derived(state: &State) -> Arc<Root> {
+        Arc::new(Root { head: state.head, ..Root::clone(&state.root) })
+    }
+
+    /// Version of the head, version of the root, and how many commits are in between.
+    fn shape(state: &State) -> (u64, u64, usize) {
+        (state.head.version.get(), state.root.head.version.get(), state.tail.len())
+    }
+
+    #[test]
+    fn a_checkpoint_and_a_commit_that_meet_both_count() {
+        let identity = Identity::new_database().unwrap();
+        let nothing = State::of(Arc::new(Root::nothing(identity, Sharers::Several)));
+        let two = after(&after(&nothing, 1), 2);
+        let root = derived(&two);
+        let checkpoint = two.rebase(&root).unwrap();
+        assert_eq!(shape(&checkpoint), (2, 2, 0));
+        // Made on what was there before the checkpoint.
+        let three = after(&two, 3);
+        assert_eq!(shape(&three), (3, 0, 3));
+        for joined in [checkpoint.joined(&three), three.joined(&checkpoint)] {
+            let joined = joined.unwrap();
+            assert_eq!((shape(&joined), joined.head), ((3, 2, 1), three.head));
+        }
+
+        // What is earlier, or the same, changes nothing.
+        for (one, other) in [(&three, &two), (&three, &three), (&checkpoint, &two)] {
+            assert!(one.joined(other).is_none());
+        }
+        assert_eq!(shape(&two.joined(&checkpoint).unwrap()), (2, 2, 0));
+        assert_eq!(shape(&two.joined(&three).unwrap()), (3, 0, 3));
+        // A root of another line of commits is no part of this one.
+        let elsewhere = after(&after(&after(&nothing, 1), 9), 3);
+        assert_eq!(shape(&checkpoint.joined(&elsewhere).unwrap()), (3, 0, 3));
+    }
 }

@@ -10,7 +10,7 @@ use object_store::{
 };
 
 use crate::fetch::{Fetch, FetchError, Request, Response, check_name};
-use crate::tree::{Tree, caching};
+use crate::tree::{Tree, caching, content_type};
 
 /// A tree under a prefix of an object store: what the app has built, with its own credentials.
 /// Stores of clouds need the runtime that they are made for.
@@ -44,6 +44,10 @@ impl ObjectTree {
     fn failed(&self, name: &str, error: Error) -> FetchError {
         let place = format!("{}/{name}", self.place);
         match error {
+            // The file may be missing, or all of the bucket.
+            Error::NotFound { source, .. } if is_bucket_missing(&source.to_string()) => {
+                FetchError::denied(place, Some(404), "there is no such bucket")
+            }
             Error::NotFound { .. } => FetchError::not_found(place),
             Error::PermissionDenied { .. } => {
                 FetchError::denied(place, Some(403), error.to_string())
@@ -93,7 +97,11 @@ impl Fetch for ObjectTree {
 impl Tree for ObjectTree {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), FetchError> {
         let path = self.path(name)?;
-        let attributes = Attributes::from_iter([(Attribute::CacheControl, caching(name))]);
+        let attributes = Attributes::from_iter([
+            (Attribute::CacheControl, caching(name)),
+            // A service does not look at names, and a browser stores what it is not told the type of.
+            (Attribute::ContentType, content_type(name)),
+        ]);
         let options = PutOptions { attributes, ..PutOptions::default() };
         let put = self.store.put_opts(&path, bytes.into(), options).await;
         put.map(|_| ()).map_err(|error| self.failed(name, error))
@@ -105,4 +113,10 @@ impl Tree for ObjectTree {
             removed => removed.map_err(|error| self.failed(name, error)),
         }
     }
+}
+
+/// By the codes of S3 and Azure, and by the words of Google.
+fn is_bucket_missing(answer: &str) -> bool {
+    let known = ["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"];
+    known.iter().any(|known| answer.contains(known))
 }

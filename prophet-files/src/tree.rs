@@ -24,6 +24,19 @@ pub fn caching(name: &str) -> &'static str {
     }
 }
 
+/// What a file of a tree or of its site is, as HTTP's `Content-Type` says it.
+pub fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("xml") => "application/atom+xml; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json") => "application/json",
+        Some("jsonl") => "application/jsonl",
+        Some("zst") => "application/zstd",
+        _ => "application/octet-stream",
+    }
+}
+
 /// A tree that can be written.
 #[async_trait]
 pub trait Tree: Fetch {

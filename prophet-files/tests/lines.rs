@@ -134,3 +134,46 @@ fn entries_of_a_frame_are_read_one_by_one_in_any_order() {
     let refused = log.iter().filter(|entry| forged.entry_at(entry.position).is_err()).count();
     assert!(0 < refused && refused < log.len(), "{refused}");
 }
+
+/// Lines that were written once are written so for ever, byte for byte: names of published segments say
+/// what is in them. `PROPHET_BLESS` writes others.
+#[test]
+fn lines_are_written_as_they_always_were() {
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden.jsonl");
+    if std::env::var_os("PROPHET_BLESS").is_some() {
+        let (identity, log) = block_on(log());
+        let mut writer = LineWriter::new(identity.database);
+        let mut text = Vec::new();
+        writer.write(&Line::Start(Start { identity, segment: 7, base: Head::EMPTY }), &mut text);
+        for entry in &log {
+            writer.write_entry(entry, &mut text);
+        }
+        let mut end = CommitEnd::at(Head::EMPTY);
+        let key = |name: &str| MetadataKey::new(name).unwrap();
+        end.metadata = vec![
+            (key("a\"b"), Some(b"te\"xt".to_vec())),
+            (key("b"), Some(vec![0xff, 0])),
+            (key("c"), None),
+        ];
+        writer.write_commit(&end, &mut text);
+        writer.write(&Line::Sealed(Head::EMPTY), &mut text);
+        std::fs::write(&place, text).unwrap();
+    }
+    let golden = std::fs::read(&place).unwrap();
+    let start = lines(&golden).next().unwrap();
+    let database = String::from_utf8_lossy(start);
+    let database = database.split("\"database\":\"").nth(1).unwrap().get(..36).unwrap();
+    let database = database.parse().unwrap();
+    let (mut reader, mut writer) = (LineReader::new(database), LineWriter::new(database));
+    let mut written = Vec::new();
+    for line in lines(&golden) {
+        writer.write(&reader.read(line).unwrap().1, &mut written);
+    }
+    assert_eq!(String::from_utf8(written).unwrap(), String::from_utf8(golden.clone()).unwrap());
+    let golden = String::from_utf8(golden).unwrap();
+    for member in
+        ["votes", "nullify", "settle", "rule", "supersedes", "parents", "metadata", "sealed"]
+    {
+        assert!(golden.contains(&format!("\"{member}\":")), "no line has {member}");
+    }
+}

@@ -456,9 +456,15 @@ fn a_bucket_is_a_tree() {
             put(&ada, &tree).await;
         }
         assert_eq!(pull(&bob, &source).await.integrated, 90);
-        let path = object_store::path::Path::from("some/where/manifest.json");
-        let attributes = bucket.get(&path).await.unwrap().attributes;
-        let cached = attributes.get(&object_store::Attribute::CacheControl).unwrap();
-        assert_eq!(cached.as_ref(), "no-cache");
+        tree.put("index.html", b"<p>".to_vec()).await.unwrap();
+        for (name, content_type) in
+            [("manifest.json", "application/json"), ("index.html", "text/html; charset=utf-8")]
+        {
+            let path = object_store::path::Path::from(format!("some/where/{name}"));
+            let attributes = bucket.get(&path).await.unwrap().attributes;
+            let is = |attribute| attributes.get(&attribute).unwrap().as_ref();
+            assert_eq!(is(object_store::Attribute::CacheControl), "no-cache");
+            assert_eq!(is(object_store::Attribute::ContentType), content_type);
+        }
     });
 }

@@ -13,8 +13,8 @@ use prophet_tables::{KeyRange, keys};
 
 use crate::map::{Entries, Map, Scan as _, missing_entry};
 
-/// However few records satisfy a hint, no page looks at many more than this.
-const LEFT_OUT_OF_A_PAGE: usize = 10_000;
+/// However few records satisfy a hint, no page looks at many more than so many, of so many bytes.
+const LEFT_OUT_OF_A_PAGE: (usize, usize) = (10_000, 16 << 20);
 
 /// An item of a page, the cursor after it and about how many bytes it takes.
 type Item<T, C> = (T, C, usize);
@@ -148,8 +148,8 @@ impl<'p, M: Map, E> Reads<'p, M, E> {
         Ok(self.answer(found))
     }
 
-    /// [`ReplicaStore::scan_records`](prophet_store::ReplicaStore::scan_records). The hint is not
-    /// used: what does not satisfy it is not left out.
+    /// [`ReplicaStore::scan_records`](prophet_store::ReplicaStore::scan_records). What does not satisfy
+    /// the hint is left out without being decoded; where that cannot be told from its bytes, it comes.
     ///
     /// # Errors
     /// Damage, and what keeps from reading.
@@ -161,21 +161,22 @@ impl<'p, M: Map, E> Reads<'p, M, E> {
         let range = go_on(range, scan.after.as_ref().map(keys::record), Direction::Forward);
         let filter = scan.hint.as_ref().map(RecordFilter::new);
         let mut page = PageBuilder::new(scan.limit, self.head);
-        let mut left_out = 0;
+        let mut left_out = (0, 0);
         let mut found = self.map.scan(range, Direction::Forward);
         while let Some((key, sealed)) = found.next().await? {
             if page.is_full() {
                 return Ok(page.unfinished());
             }
             let key = keys::to_record(&key).ok_or_else(|| self.misplaced("a record"))?;
-            if filter.as_ref().is_none_or(|filter| filter.may_hold(&sealed)) {
+            if filter.as_ref().is_none_or(|filter| filter.may_hold(&key, &sealed)) {
                 let state = self.state(&key, &sealed)?;
                 let bytes = state.approximate_size();
                 page.push(state, key, bytes);
                 continue;
             }
-            left_out += 1;
-            if left_out == LEFT_OUT_OF_A_PAGE {
+            left_out.0 += 1;
+            left_out.1 += sealed.len();
+            if left_out.0 >= LEFT_OUT_OF_A_PAGE.0 || left_out.1 >= LEFT_OUT_OF_A_PAGE.1 {
                 return Ok(Page { more: Some(key), ..page.finished() });
             }
         }

@@ -3,7 +3,7 @@
 use crate::codec::envelope::{self, Content, DecodeError};
 use crate::codec::model::{pass_value, take_value};
 use crate::codec::wire::Reader;
-use crate::name::PropertyName;
+use crate::name::{PropertyName, RecordKey};
 use crate::query::Predicate;
 use crate::value::Value;
 
@@ -16,10 +16,10 @@ use crate::value::Value;
 /// use prophet_store::{RecordKey, RecordState, property};
 ///
 /// let key: RecordKey = "bug/018f2d6e-7b1c-7000-8000-000000000001".parse()?;
-/// let bytes = encode_record(&RecordState::new(key));
+/// let bytes = encode_record(&RecordState::new(key.clone()));
 /// let open = property("status")?.eq("open");
-/// assert!(!RecordFilter::new(&open).may_hold(&bytes));
-/// assert!(RecordFilter::new(&!open).may_hold(&bytes));
+/// assert!(!RecordFilter::new(&open).may_hold(&key, &bytes));
+/// assert!(RecordFilter::new(&!open).may_hold(&key, &bytes));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -39,10 +39,10 @@ impl<'p> RecordFilter<'p> {
         Self { predicate, names }
     }
 
-    /// Whether the record in these bytes may satisfy the predicate: false only if it does not. What is
-    /// contested, and what is damaged, is for who decodes it.
-    pub fn may_hold(&self, bytes: &[u8]) -> bool {
-        match self.visible(bytes) {
+    /// Whether the record `key` may satisfy the predicate, of which these are the bytes: false only if it
+    /// does not. What is contested, damaged or of another record is for who decodes it.
+    pub fn may_hold(&self, key: &RecordKey, bytes: &[u8]) -> bool {
+        match self.visible(key, bytes) {
             Ok(Some(values)) => self.predicate.holds(&|name| {
                 let place = values.binary_search_by_key(&name, |(known, _)| known).ok()?;
                 values.get(place).map(|(_, value)| value)
@@ -52,12 +52,19 @@ impl<'p> RecordFilter<'p> {
     }
 
     /// What is visible of the properties, unless that takes more than a look.
-    fn visible(&self, bytes: &[u8]) -> Result<Option<Vec<(&'p PropertyName, Value)>>, DecodeError> {
+    fn visible(
+        &self,
+        key: &RecordKey,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<(&'p PropertyName, Value)>>, DecodeError> {
         let mut r = Reader::new(envelope::open(Content::Record, bytes)?);
         let mut found = Vec::new();
-        // Type and id, and the position.
-        r.counted()?;
-        r.raw(16)?;
+        let record_type = r.counted()?;
+        let id = r.array::<16>()?;
+        if record_type != key.record_type().as_str().as_bytes() || id != *key.id().as_bytes() {
+            return Ok(None);
+        }
+        // The position.
         r.u64()?;
         // The changesets that wrote, and their ranks.
         for _ in 0..r.count()? {
@@ -105,38 +112,47 @@ impl<'p> RecordFilter<'p> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::codec::encode_record;
-    use crate::id::{Digest, Position};
+    use crate::id::{Digest, Position, ReplicaId, Sequence};
     use crate::query::property;
     use crate::record::RecordState;
-    use crate::register::{Register, Write};
+    use crate::register::{Ballot, CastVote, Register, Write};
     use crate::time::Timestamp;
+
+    fn key() -> RecordKey {
+        "bug/018f2d6e-7b1c-7000-8000-000000000001".parse().unwrap()
+    }
 
     fn write(by: u8, value: impl Into<Value>) -> Write {
         Write::new(Digest::of(&[by]), Timestamp::new(1, 0), Some(value.into()))
     }
 
-    fn record(existence: Vec<Write>, properties: &[(&str, Vec<Write>)]) -> Vec<u8> {
+    fn record(existence: Vec<Write>, properties: &[(&str, Vec<Write>)]) -> RecordState {
         let properties = properties.iter().map(|(name, writes)| {
             (PropertyName::new(name).unwrap(), Register::new(writes.clone()))
         });
-        let properties: BTreeMap<_, _> = properties.collect();
-        let key = "bug/018f2d6e-7b1c-7000-8000-000000000001".parse().unwrap();
-        let existence = Register::new(existence);
-        let state = RecordState::from_registers(key, Position::new(7), existence, properties);
-        encode_record(&state.unwrap())
+        with_registers(Register::new(existence), properties.collect())
     }
 
-    fn may_hold(predicate: &Predicate, bytes: &[u8]) -> bool {
-        RecordFilter::new(predicate).may_hold(bytes)
+    fn with_registers(
+        existence: Register,
+        properties: BTreeMap<PropertyName, Register>,
+    ) -> RecordState {
+        RecordState::from_registers(key(), Position::new(7), existence, properties).unwrap()
+    }
+
+    fn may_hold(predicate: &Predicate, state: &RecordState) -> bool {
+        RecordFilter::new(predicate).may_hold(&key(), &encode_record(state))
     }
 
     #[test]
     fn what_is_certain_is_told_and_what_is_not_passes() {
-        let nested =
-            Value::List(vec![Value::from("x"), Value::List(vec![Value::try_from(2.5).unwrap()])]);
-        let map = Value::Map([("k".to_owned(), nested.clone())].into());
+        let real = Value::try_from(2.5).unwrap();
+        let nested = Value::List(vec![Value::from("x"), Value::List(vec![real])]);
+        let map = Value::Map([("k".to_owned(), nested)].into());
         let properties = [
             ("a", vec![write(1, map)]),
             ("b", vec![write(1, 7)]),
@@ -178,15 +194,87 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_passes() {
-        let bytes = record(vec![write(1, true)], &[("b", vec![write(1, 7)])]);
+    fn what_is_damaged_or_of_another_record_passes() {
+        let bytes = encode_record(&record(vec![write(1, true)], &[("b", vec![write(1, 7)])]));
         let eight = property("b").unwrap().eq(8);
-        assert!(!may_hold(&eight, &bytes));
+        let filter = RecordFilter::new(&eight);
+        assert!(!filter.may_hold(&key(), &bytes));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert!(may_hold(&eight, &damaged), "byte {at}");
-            assert!(may_hold(&eight, &bytes[..at]), "cut to {at}");
+            assert!(filter.may_hold(&key(), &damaged), "byte {at}");
+            assert!(filter.may_hold(&key(), &bytes[..at]), "cut to {at}");
+        }
+        for other in
+            ["bug/018f2d6e-7b1c-7000-8000-000000000002", "but/018f2d6e-7b1c-7000-8000-000000000001"]
+        {
+            assert!(filter.may_hold(&other.parse().unwrap(), &bytes));
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            (0..3_i64).prop_map(Value::from),
+            Just(Value::from("text")),
+            Just(Value::List(vec![1.into(), Value::Map([("k".to_owned(), 2.into())].into())])),
+        ]
+    }
+
+    fn register() -> impl Strategy<Value = Register> {
+        let write = (0..4_u8, proptest::option::weighted(0.8, value()))
+            .prop_map(|(by, value)| Write::new(Digest::of(&[by]), Timestamp::new(1, 0), value));
+        (prop::collection::vec(write, 1..3), any::<bool>()).prop_map(|(writes, voted)| {
+            let vote = CastVote {
+                changeset: Digest::of(b"vote"),
+                voter: ReplicaId::from_bytes([7; 16]),
+                sequence: Sequence::FIRST,
+                choice: Some(2.into()),
+                seen: Vec::new(),
+                superseded: false,
+            };
+            let ballot = Ballot::new(vec![Some(1.into()), Some(2.into())], vec![vote]);
+            Register::new(writes).with_ballots(ballot.into_iter().filter(|_| voted).collect())
+        })
+    }
+
+    fn predicate() -> impl Strategy<Value = Predicate> {
+        let leaf = (prop::sample::select(vec!["a", "b", "c", "d"]), value(), 0..4_u8);
+        let leaf = leaf.prop_map(|(name, value, kind)| {
+            let name = property(name).unwrap();
+            match kind {
+                0 => name.eq(value),
+                1 => name.exists(),
+                2 => name.contains(value),
+                _ => name.le(value),
+            }
+        });
+        leaf.prop_recursive(2, 6, 2, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(one, other)| one.and(other)),
+                (inner.clone(), inner.clone()).prop_map(|(one, other)| one.or(other)),
+                inner.prop_map(|inner| !inner),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_says_no_only_of_what_does_not_satisfy(
+            existence in prop::collection::vec((0..3_u8, any::<bool>()), 0..3),
+            properties in prop::collection::btree_map("[a-d]", register(), 0..4),
+            predicate in predicate(),
+        ) {
+            let existence = existence.into_iter().map(|(by, alive)| write(by, alive)).collect();
+            let properties = properties.into_iter();
+            let properties = properties.map(|(name, of)| (PropertyName::new(name).unwrap(), of));
+            let state = with_registers(Register::new(existence), properties.collect());
+            let satisfied = predicate.holds(&|name| state.visible_property(name.as_str()));
+            let passes = may_hold(&predicate, &state);
+            prop_assert!(passes || !satisfied);
+            let single = |register: &Register| register.writes().len() < 2;
+            if single(state.existence_register()) && state.properties().values().all(single) {
+                prop_assert_eq!(passes, satisfied);
+            }
         }
     }
 }

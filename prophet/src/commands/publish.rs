@@ -19,7 +19,9 @@ Only what is new since the last time is written. Any web server that serves the 
 serves the replica: others clone it and pull from it by its URL. With --site there are pages and an Atom \
 feed for browsers beside it.
 
-A replica in a bucket is published as it is: what was pushed to it is read by others in the same way.
+A replica in a bucket is published as it is: what was pushed to it is read by others in the same way. \
+Publishing to a bucket takes the right to list what is in it: without it a service does not tell what is \
+missing.
 
 Examples:
   prophet publish ./public --site

@@ -91,6 +91,10 @@ enum InBucket {
     Published(Box<PublishedSource<BucketTree>>),
 }
 
+async fn with_store(store: S3Store, creator: &str) -> Result<Replica> {
+    Ok(Replica::options().creator(creator)?.open_shared(Arc::new(store)).await?)
+}
+
 /// The published tree at the URL of a bucket, whether it is there yet or not.
 pub(crate) fn tree_in_bucket(url: &str) -> Result<BucketTree> {
     Ok(S3Options::new().tree(url)?)
@@ -99,10 +103,10 @@ pub(crate) fn tree_in_bucket(url: &str) -> Result<BucketTree> {
 async fn bucket(url: &str) -> Result<InBucket> {
     match S3Store::open(url).await {
         Ok(store) => Ok(InBucket::Replica(Box::new(store))),
-        // Something is there.
-        Err(StoreError::NotAReplica { .. }) => {
-            let tree = PublishedSource::open(tree_in_bucket(url)?).await?;
-            Ok(InBucket::Published(Box::new(tree)))
+        // Something else is there; or whoever may not list is not told whether a replica is.
+        Err(error @ (StoreError::NotAReplica { .. } | StoreError::Io { .. })) => {
+            let tree = PublishedSource::open(tree_in_bucket(url)?).await;
+            tree.map(|tree| InBucket::Published(Box::new(tree))).map_err(|_| error.into())
         }
         Err(error) => Err(error.into()),
     }
@@ -158,10 +162,7 @@ pub(crate) async fn source(place: &Place, creator: &str) -> Result<Box<dyn Chang
         }
         Place::Web(url) => Box::new(Web::new(url)?),
         Place::Bucket(url) => match bucket(url).await? {
-            InBucket::Replica(store) => {
-                let options = Replica::options().creator(creator)?;
-                Box::new(options.open_shared(Arc::new(*store)).await?)
-            }
+            InBucket::Replica(store) => Box::new(with_store(*store, creator).await?),
             InBucket::Published(source) => source,
         },
         place => Box::new(open(place, creator).await?.replica),
@@ -193,10 +194,10 @@ pub(crate) async fn target(place: &Place, creator: &str) -> Result<Target> {
     match &find(place)?.place {
         Place::Web(url) => Ok(Target::Served(web::peer(url)?)),
         Place::Bundle(_) | Place::Tree(_) => only_read(),
-        place => match open(place, creator).await? {
-            // What is in a bucket shows when it is opened.
-            Opened { passing: true, .. } => only_read(),
-            opened => Ok(Target::Replica(opened.replica)),
+        Place::Bucket(url) => match bucket(url).await? {
+            InBucket::Replica(store) => Ok(Target::Replica(with_store(*store, creator).await?)),
+            InBucket::Published(_) => only_read(),
         },
+        place => Ok(Target::Replica(open(place, creator).await?.replica)),
     }
 }

@@ -106,6 +106,10 @@ fn what_keeps_from_a_bucket_is_said() {
     let ran = run(&mut denied, "");
     assert_ne!(ran.code, 0);
     assert!(ran.stderr.contains(&url), "{ran:?}");
+    // S3 says of a file in a bucket that is not there that the bucket is not.
+    let ran = cloud.runs(&ada, &["publish", "s3://typo/web"]);
+    assert_ne!(ran.code, 0);
+    assert!(ran.stderr.contains("no such bucket"), "{ran:?}");
     let said = cloud.fails(&ada, 2, &["publish", "https://example.org/web"]);
     assert!(said.contains("a directory or a bucket"), "{said}");
 }
