@@ -167,14 +167,14 @@ impl FetchError {
     }
 }
 
-/// Checks a name of a file in a tree: parts of letters, digits, `-`, `_` and `.`, with `/` between
+/// Checks a name of a file in a tree: parts of letters, digits, `-`, `_`, `.` and `=`, with `/` between
 /// them, none of which begins with `.`. Names come from manifests that nobody vouches for: none
 /// leads out of the tree, and each means the same in a path, a URL and a bucket.
 ///
 /// # Errors
 /// Any other name.
 pub fn check_name(name: &str) -> Result<(), FetchError> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=');
     let good = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(fits);
     match name.len() <= 255 && name.split('/').all(good) {
         true => Ok(()),

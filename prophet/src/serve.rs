@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -24,7 +25,7 @@ use crate::replica::web::TOKEN;
 It listens on this machine alone unless --bind says otherwise. Everybody who reaches it may read, and pull \
 from http://HOST:8008. Whoever writes or pushes has to show a token: their prophet takes it from \
 PROPHET_TOKEN. A new one is made and shown at each start, unless --token-file, --open or --read-only is \
-given. It ends at Ctrl-C.
+given. It ends at Ctrl-C and SIGTERM, and answers what is under way first.
 
 Its log goes to stderr, an event a line: each request with what it was answered, and what goes wrong. With \
 --quiet it is only what goes wrong.
@@ -46,6 +47,19 @@ pub(crate) struct ServeArgs {
     /// Nobody may write.
     #[arg(long)]
     read_only: bool,
+    /// Who reads has to show the token, too.
+    #[arg(long, conflicts_with_all = ["open", "read_only"])]
+    private: bool,
+    /// How many requests a second each client may make.
+    #[arg(long, value_name = "REQUESTS")]
+    rate: Option<NonZeroU32>,
+    /// Pages of this site may call the API, such as https://example.org; can be given again.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
+    /// A name that the server goes by, such as that of the proxy in front of it; can be given again.
+    /// While it listens on this machine alone, it answers to no other names but localhost.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
     /// Who only can fetch files pulls from /replica/; what is there is kept in this directory.
     #[arg(long, value_name = "DIRECTORY")]
     tree: Option<PathBuf>,
@@ -110,11 +124,7 @@ impl ServeArgs {
             };
             context.output.note(&format!("serving {} at http://{address}/", session.located.place));
             self.log.begin(context.output);
-            let interrupted = async {
-                // Where the system has no such signal, it ends the process.
-                let _ = tokio::signal::ctrl_c().await;
-            };
-            serve(listener, session.replica.clone(), options, interrupted)
+            serve(listener, session.replica.clone(), options, asked_to_end())
                 .await
                 .map_err(|error| cannot("no more connections are accepted", &error))?;
             drop(announced);
@@ -125,6 +135,19 @@ impl ServeArgs {
 
     fn options(&self, output: Output) -> Result<ServerOptions> {
         let mut options = ServerOptions::new();
+        if self.private {
+            options = options.private();
+        }
+        if let Some(rate) = self.rate {
+            options = options.rate(rate);
+        }
+        for origin in &self.origin {
+            let allowed = options.allow_origin(origin);
+            options = allowed.map_err(|error| Failure::usage(error.to_string()))?;
+        }
+        for host in &self.host {
+            options = options.host(host);
+        }
         if let Some(directory) = &self.tree {
             options = options.tree(directory);
         }
@@ -170,6 +193,22 @@ impl ServeArgs {
         let identity = session.replica.store().facts().identity;
         local::announce(&identity.replica.to_string(), address, identity.database)
     }
+}
+
+/// Until somebody at the terminal, or whoever supervises the process, wants it to end.
+async fn asked_to_end() {
+    // Where the system has no such signal, it ends the process.
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            let interrupted = async { drop(interrupted.await) };
+            let terminated = async { drop(terminated.recv().await) };
+            return futures_lite::future::or(interrupted, terminated).await;
+        }
+    }
+    let _ = interrupted.await;
 }
 
 /// A secret that nobody guesses.

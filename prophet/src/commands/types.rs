@@ -20,7 +20,7 @@ impl TypesArgs {
         let mut listing = context.output.listing(&["type", "records"]);
         for (record_type, count) in counts.iter().filter(|(of, _)| !of.is_reserved()) {
             listing.add(
-                || json!({ "type": record_type, "records": count }),
+                || json!({ "type": record_type, "count": count }),
                 || vec![text::one_line(record_type.as_str()), count.to_string()],
             )?;
         }

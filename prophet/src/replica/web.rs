@@ -76,7 +76,17 @@ impl ChangesetSource for Web {
 
 /// What keeps from talking to a server.
 pub(crate) fn explained(error: impl Display) -> Failure {
-    Failure::new(Exit::TryAgain, in_words_of_the_command(error))
+    let said = in_words_of_the_command(error);
+    // What a server answers comes as text, with the status as HTTP names it.
+    let answered = |status: &str| said.contains(status);
+    let exit = if answered("404 Not Found") {
+        Exit::NotFound
+    } else if answered("401 Unauthorized") || answered("403 Forbidden") {
+        Exit::Failed
+    } else {
+        Exit::TryAgain
+    };
+    Failure::new(exit, said)
 }
 
 /// What the library says, for whom the option of a program is a variable of the environment.

@@ -255,6 +255,12 @@ fn a_replica_is_published_with_a_site_and_read_where_it_is() {
     assert_eq!(ada.does(&["publish", "../web"]), "nothing new for ../web\n");
     let page = std::fs::read_to_string(office.path().join("web/index.html")).unwrap();
     assert!(page.contains("Our bugs"));
+    for odd in ["Bug", "über uns", "a/b", "con", ".", ".."] {
+        ada.does(&["create", odd, "title=odd"]);
+    }
+    ada.does(&["publish", "../web", "--site"]);
+    let page = std::fs::read_to_string(office.path().join("web/index.html")).unwrap();
+    assert!(page.contains("über uns"));
     // Without a replica of one's own.
     assert_eq!(ada.does(&["-r", "../web", "search", "bug", "--count"]), "1\n");
     assert!(ada.fails(1, &["-r", "../web", "create", "bug", "a=b"]).contains("can only be read"));

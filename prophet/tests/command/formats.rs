@@ -49,7 +49,7 @@ fn what_edits_say_is_json_too() {
         (&["delete", "1"], format!(r#"{{"changeset":"[..]",{id},"type":"bug"}}"#)),
         (&["undo", "3"], r#"{"changeset":"[..]","undone":"[..]"}"#.to_owned()),
         (&["create", "note", "a=b"], r#"{"created":true,"id":"[..]","luid":3,"type":"note"}"#.to_owned()),
-        (&["types"], "{\"records\":2,\"type\":\"bug\"}\n{\"records\":1,\"type\":\"note\"}".to_owned()),
+        (&["types"], "{\"count\":2,\"type\":\"bug\"}\n{\"count\":1,\"type\":\"note\"}".to_owned()),
         (&["diff", "1", "2"], r#"{"changes":[{"new":4,"old":3,"property":"votes"}],"luid":1,"record":"bug/01234567-0000-7000-8000-000000000001"}"#.to_owned()),
         (&["verify"], r#"{"entries":5,"metadata":[..],"place":"sqlite:[..]","problems":[],"records":3,"resolutions":0,"sound":true}"#.to_owned()),
         (&["settings", "set", "a:=1"], r#"{"changeset":"[..]","name":"a"}"#.to_owned()),

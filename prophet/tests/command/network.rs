@@ -50,7 +50,7 @@ fn a_published_replica_is_cloned_pulled_from_and_read_over_http() {
     ada.does(&["publish", "../web"]);
     assert_eq!(bob.does(&["pull"]), "1 changeset from origin\n");
     let nowhere = format!("{url}nowhere/");
-    let said = bob.fails(6, &["pull", &nowhere]);
+    let said = bob.fails(3, &["pull", &nowhere]);
     assert!(said.contains("nowhere"), "{said}");
 }
 

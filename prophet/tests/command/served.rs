@@ -110,7 +110,7 @@ fn who_writes_has_to_show_the_token() {
     let bob = office.person("bob");
     bob.does(&["clone", &served.url]);
     bob.does(&["create", "bug", "title=two"]);
-    let said = bob.fails(6, &["push"]);
+    let said = bob.fails(1, &["push"]);
     assert!(said.contains("PROPHET_TOKEN"), "{said}");
     let pushed = bob.command().env("PROPHET_TOKEN", token).arg("push").output().unwrap();
     assert!(pushed.status.success(), "{pushed:?}");
@@ -156,4 +156,33 @@ fn a_replica_that_is_announced_is_pulled_from_by_those_of_its_database() {
     let url = served.url.trim_end_matches('/');
     assert_eq!(bob.does(&["pull", "--local"]), format!("1 changeset from {url}\n"));
     assert_eq!(bob.does(&["search", "bug", "title=two", "--count"]), "1\n");
+}
+
+#[test]
+fn who_reads_a_private_replica_has_to_show_the_token() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.does(&["create", "bug", "title=one"]);
+    ada.writes("token", "token-of-the-tests\n");
+    let served = serve(&ada, &["--private", "--token-file", "token", "--rate", "1000"]);
+    let bob = office.person("bob");
+    let said = bob.fails(1, &["clone", &served.url]);
+    assert!(said.contains("PROPHET_TOKEN"), "{said}");
+    let mut clone = bob.command();
+    clone.env("PROPHET_TOKEN", "token-of-the-tests").args(["clone", &served.url]);
+    assert!(clone.output().unwrap().status.success());
+    let said = ada.fails(2, &["serve", "--origin", "example.org"]);
+    assert!(said.contains("scheme"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_supervises_the_server_ends_it_as_well() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    let mut served = serve(&ada, &[]);
+    let id = served.process.id().to_string();
+    let told = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(served.process.wait().unwrap().code(), Some(0));
 }
