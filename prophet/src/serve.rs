@@ -53,7 +53,7 @@ pub(crate) struct ServeArgs {
     /// How many requests a second each client may make.
     #[arg(long, value_name = "REQUESTS")]
     rate: Option<NonZeroU32>,
-    /// Pages of this site may call the API, such as https://example.org; can be given again.
+    /// Pages of this site may call the API: scheme, host and perhaps port; can be given again.
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
     /// A name that the server goes by, such as that of the proxy in front of it; can be given again.
