@@ -203,8 +203,12 @@ async fn asked_to_end() {
     {
         use tokio::signal::unix::{SignalKind, signal};
         if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            let interrupted = async { drop(interrupted.await) };
-            let terminated = async { drop(terminated.recv().await) };
+            let interrupted = async {
+                let _ = interrupted.await;
+            };
+            let terminated = async {
+                let _ = terminated.recv().await;
+            };
             return futures_lite::future::or(interrupted, terminated).await;
         }
     }
