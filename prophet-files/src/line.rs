@@ -16,7 +16,7 @@ pub const FORMAT: u64 = 1;
 /// A frame ends with the line that brings it to this many bytes.
 pub const FRAME_BYTES: u64 = 32 << 10;
 /// Most lines are shorter.
-const LINE_BYTES: usize = 1_024;
+const USUAL_LINE_BYTES: usize = 1_024;
 /// What every line ends with, but for the digits: a checksum of all that is before it.
 const TAIL: &[u8] = b",\"crc\":\"00000000\"}\n";
 const DIGITS: usize = 8;
@@ -221,7 +221,7 @@ impl LineWriter {
     fn line(&mut self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> bool {
         let begins = self.frame.begin();
         let from = out.len();
-        out.reserve(LINE_BYTES);
+        out.reserve(USUAL_LINE_BYTES);
         put(out);
         seal(out, from);
         self.frame.bytes += (out.len() - from) as u64;

@@ -39,6 +39,13 @@ async fn log() -> (Identity, Vec<LogEntry>) {
     (identity, log)
 }
 
+/// Text that JSON escapes, bytes that are no text, and what is gone.
+fn metadata() -> Vec<(MetadataKey, Option<Vec<u8>>)> {
+    let key = |name: &str| MetadataKey::new(name).unwrap();
+    let text = b"te\"xt".to_vec();
+    vec![(key("a\"b"), Some(text)), (key("b"), Some(vec![0xff, 0])), (key("c"), None)]
+}
+
 #[test]
 fn lines_come_back_as_they_were_written() {
     let (identity, log) = block_on(log());
@@ -50,12 +57,7 @@ fn lines_come_back_as_they_were_written() {
     for _ in 0..50 {
         lines.extend(log.iter().cloned().map(Line::Entry));
         let mut end = CommitEnd::at(Head::EMPTY);
-        let key = |name: &str| MetadataKey::new(name).unwrap();
-        end.metadata = vec![
-            (key("a\"b"), Some(b"text".to_vec())),
-            (key("b"), Some(vec![0xff, 0])),
-            (key("c"), None),
-        ];
+        end.metadata = metadata();
         lines.push(Line::Commit(end));
     }
     lines.push(Line::Sealed(Head::EMPTY));
@@ -149,12 +151,7 @@ fn lines_are_written_as_they_always_were() {
             writer.write_entry(entry, &mut text);
         }
         let mut end = CommitEnd::at(Head::EMPTY);
-        let key = |name: &str| MetadataKey::new(name).unwrap();
-        end.metadata = vec![
-            (key("a\"b"), Some(b"te\"xt".to_vec())),
-            (key("b"), Some(vec![0xff, 0])),
-            (key("c"), None),
-        ];
+        end.metadata = metadata();
         writer.write_commit(&end, &mut text);
         writer.write(&Line::Sealed(Head::EMPTY), &mut text);
         std::fs::write(&place, text).unwrap();
