@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use prophet_store::Digest;
+use prophet_store::{Digest, Error, Unreadable};
 
 /// Where the files of a tree can be read.
 ///
@@ -155,6 +155,21 @@ impl FetchError {
     /// An [`Invalid`](Self::Invalid).
     pub fn invalid(place: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Invalid { place: place.into(), why: why.into() }
+    }
+
+    /// The same for programs.
+    pub const fn cause(&self) -> Unreadable {
+        match self {
+            Self::NotFound { .. } => Unreadable::NotFound,
+            Self::Denied { .. } => Unreadable::Denied,
+            Self::Temporary { .. } => Unreadable::Temporary,
+            Self::Invalid { .. } => Unreadable::Invalid,
+        }
+    }
+
+    /// That a source of changesets cannot be read, or not on.
+    pub fn at(&self, place: impl Into<String>) -> Error {
+        Error::unreadable(place, self.to_string(), self.cause())
     }
 
     pub(crate) fn of_io(path: &Path, error: &std::io::Error) -> Self {

@@ -45,6 +45,7 @@ pub mod tree;
 mod walk;
 
 pub use fetch::{DirectoryFetch, Fetch, FetchError, Request, Response};
+pub use json::exact_json;
 #[cfg(feature = "object_store")]
 pub use object::ObjectTree;
 pub use publish::{PublishError, PublishOptions, PublishReport, publish};

@@ -229,6 +229,13 @@ impl LineWriter {
     }
 }
 
+/// The line of a log entry that stands for itself, with all that lines before it would say.
+pub fn line_of(entry: &LogEntry) -> Vec<u8> {
+    let mut line = Vec::new();
+    LineWriter::new(entry.changeset.header().database).write_entry(entry, &mut line);
+    line
+}
+
 /// Appends the tail to the line that begins at `from`.
 pub(crate) fn seal(out: &mut Vec<u8>, from: usize) {
     let crc = crc32fast::hash(out.get(from..).unwrap_or_default());

@@ -76,7 +76,7 @@ async fn read<F: Fetch>(
 ) -> Result<Option<Current>, Error> {
     let bad = |why: String| Error::bad_source(fetch.place(), why);
     let request = Request::new(MANIFEST, MANIFEST_BYTES).unless(unless).fresh(fresh);
-    match fetch.fetch(&request).await.map_err(|error| bad(error.to_string()))? {
+    match fetch.fetch(&request).await.map_err(|error| error.at(fetch.place()))? {
         Response::Unchanged => Ok(None),
         Response::Content { bytes, etag } => {
             let manifest =

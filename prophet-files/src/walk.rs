@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use prophet_store::{
-    Changeset, Error, LogEntry, Position, ReplicaId, Sequence, Tip, VersionVector,
+    Changeset, Error, LogEntry, Position, ReplicaId, Sequence, Tip, Unreadable, VersionVector,
 };
 
 use crate::ahead::Ahead;
@@ -48,20 +48,18 @@ impl Part {
 /// Something that may be over once the manifest is read again, or not.
 struct Trouble {
     why: String,
-    lasting: bool,
+    cause: Unreadable,
 }
 
 impl From<BadSegment> for Trouble {
     fn from(bad: BadSegment) -> Self {
-        Self { why: bad.to_string(), lasting: false }
+        Self { why: bad.to_string(), cause: Unreadable::Invalid }
     }
 }
 
 impl From<FetchError> for Trouble {
     fn from(error: FetchError) -> Self {
-        // Whoever fetched has tried more than once already.
-        let lasting = matches!(error, FetchError::Denied { .. } | FetchError::Temporary { .. });
-        Self { why: error.to_string(), lasting }
+        Self { why: error.to_string(), cause: error.cause() }
     }
 }
 
@@ -144,10 +142,12 @@ impl<'a, F: Fetch> Walk<'a, F> {
     /// on the way may have something old. If that does not help, it is an error.
     async fn after(&mut self, trouble: Trouble) -> Result<(), Error> {
         let again = self.troubled == Some(self.furthest);
-        if trouble.lasting || again {
+        // Whoever fetched has tried more than once already.
+        let lasting = matches!(trouble.cause, Unreadable::Denied | Unreadable::Temporary);
+        if lasting || again {
             let more = if again { "; reading it again, past all caches, did not help" } else { "" };
             let why = format!("{}{more}", trouble.why);
-            return Err(Error::bad_source(self.source.fetch().place(), why));
+            return Err(Error::unreadable(self.source.fetch().place(), why, trouble.cause));
         }
         self.troubled = Some(self.furthest);
         let manifest = self.source.refresh(true).await?;
@@ -239,7 +239,9 @@ impl<'a, F: Fetch> Walk<'a, F> {
 
     fn begin(&self, part: Part, bytes: Vec<u8>) -> Result<Reading, Trouble> {
         let name = &part.segment.name;
-        let bad = |why: String| Err(Trouble { why: format!("{name}: {why}"), lasting: false });
+        let bad = |why: String| {
+            Err(Trouble { why: format!("{name}: {why}"), cause: Unreadable::Invalid })
+        };
         let expected = part.len();
         if bytes.len() as u64 != expected {
             return bad(format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prophet_files::FetchError;
 use prophet_files::manifest::MANIFEST;
-use prophet_store::{Environment as _, SystemEnvironment};
+use prophet_store::{Environment as _, Error, SystemEnvironment, Unreadable};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::answer::describe;
 use crate::options::HttpOptions;
 use crate::protocol::{
-    OTHER_PROTOCOL, PROBLEM, PROTOCOL, Problem, STORE_ERROR, StoreFailure, VERSION,
+    NO_SUCH_ROUTE, OTHER_PROTOCOL, PROBLEM, PROTOCOL, Problem, STORE_ERROR, StoreFailure, VERSION,
 };
 
 /// Redirects are followed up to so many.
@@ -90,6 +90,8 @@ pub(crate) enum What {
     NotNow(Option<Duration>),
     /// The server refuses, and asking again will not help; for programs the sort of problem.
     Refused(Option<String>),
+    /// Nobody without another token is let in.
+    Denied,
     /// There is nothing there.
     Nothing,
     /// What is there is nothing of Prophet's.
@@ -112,12 +114,36 @@ impl Trouble {
         Self { why: why.into(), what: What::Lost(None) }
     }
 
+    fn denied(why: String) -> Self {
+        Self { why, what: What::Denied }
+    }
+
+    /// The same for programs.
+    pub(crate) const fn cause(&self) -> Unreadable {
+        match &self.what {
+            What::NotSent | What::Lost(_) | What::NotNow(_) => Unreadable::Temporary,
+            What::Denied => Unreadable::Denied,
+            What::Nothing => Unreadable::NotFound,
+            What::Refused(_) | What::Foreign => Unreadable::Invalid,
+            What::Store(failure) if failure.passes() => Unreadable::Temporary,
+            What::Store(_) => Unreadable::Invalid,
+        }
+    }
+
+    /// That a source of changesets cannot be read, or not on.
+    pub(crate) fn at(self, place: &str) -> Error {
+        let cause = self.cause();
+        Error::unreadable(place, self.why, cause)
+    }
+
     /// Whether asking again may help, and how long to wait first if the server says so.
     pub(crate) const fn again(&self) -> Option<Option<Duration>> {
         match self.what {
             What::NotSent => Some(None),
             What::Lost(after) | What::NotNow(after) => Some(after),
-            What::Refused(_) | What::Nothing | What::Foreign | What::Store(_) => None,
+            What::Refused(_) | What::Denied | What::Nothing | What::Foreign | What::Store(_) => {
+                None
+            }
         }
     }
 }
@@ -269,10 +295,10 @@ impl Connection {
         let said = problem.map(|problem| format!(": {}", problem.detail)).unwrap_or_default();
         let why = format!("the server answers {status}{said}");
         Err(match code {
-            401 => Trouble::refused(format!(
-                "{why}; it wants a token: `HttpOptions::bearer` takes one"
-            )),
-            403 => Trouble::refused(format!(
+            401 => {
+                Trouble::denied(format!("{why}; it wants a token: `HttpOptions::bearer` takes one"))
+            }
+            403 => Trouble::denied(format!(
                 "{why}; this is not allowed with the token given, or to anybody: \
                  `HttpOptions::bearer` takes another one"
             )),
@@ -285,6 +311,10 @@ impl Connection {
             }
             // Not 501, which a server of files answers to whatever is no GET.
             408 | 500 | 502..=599 => Trouble { why, what: What::Lost(after) },
+            404 if sort.as_deref() == Some(NO_SUCH_ROUTE) => Trouble {
+                why: format!("{why}: the server is one of Prophet's, but at another address"),
+                what: What::Nothing,
+            },
             404 | 410 if spoken.is_none() => {
                 Trouble { why: format!("{why}: there is no Prophet server"), what: What::Nothing }
             }

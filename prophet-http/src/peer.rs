@@ -113,7 +113,7 @@ impl HttpPeer {
     /// trust.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, Error> {
         let connection = Connection::new(url, options);
-        let connection = connection.map_err(|error| Error::bad_source(url, error.to_string()))?;
+        let connection = connection.map_err(|error| error.at(url))?;
         let connection = Arc::new(connection);
         Ok(Self { connection, waiting: Mutex::default(), requests: Arc::default() })
     }
@@ -185,7 +185,7 @@ impl HttpPeer {
                 let mut tried = tried;
                 connection.wait(trouble, &mut tried).await.map(|()| tried)
             });
-            tried = waited.await?.map_err(|trouble| self.failed(trouble.why))?;
+            tried = waited.await?.map_err(|trouble| trouble.at(&self.connection.place))?;
         }
     }
 
@@ -345,8 +345,11 @@ impl Taking<'_> {
             };
             let broke_off = incoming.ended.load(Ordering::Relaxed);
             self.incoming = None;
-            if !broke_off || self.tried >= self.peer.connection.options.retries {
+            if !broke_off {
                 return Err(error);
+            }
+            if self.tried >= self.peer.connection.options.retries {
+                return Err(Trouble::lost(error.to_string()).at(&self.peer.connection.place));
             }
             let pause = self.peer.connection.pause(self.tried, None);
             self.peer.on_runtime(async move { sleep(pause).await }).await?;

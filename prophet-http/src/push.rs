@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prophet_store::{
-    ChangesetSource as _, DatabaseId, Error, PullReport, Replica, VersionVector, codec,
+    ChangesetSource as _, DatabaseId, Error, PullReport, Replica, Unreadable, VersionVector, codec,
 };
 use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use reqwest::{Body, Method, StatusCode};
@@ -46,6 +46,8 @@ pub enum PushError {
         place: String,
         /// What it says, or what is in the way.
         why: String,
+        /// The same for programs.
+        cause: Unreadable,
     },
 }
 
@@ -96,8 +98,8 @@ impl HttpPeer {
                     continue;
                 }
                 if let Err(trouble) = connection.wait(trouble, &mut tried).await {
-                    let place = connection.place.clone();
-                    return Err(PushError::Server { place, why: trouble.why });
+                    let (place, cause) = (connection.place.clone(), trouble.cause());
+                    return Err(PushError::Server { place, why: trouble.why, cause });
                 }
             }
         });

@@ -32,7 +32,7 @@ impl HttpSource {
     /// As for [`open`](Self::open).
     pub async fn open_with(url: &str, options: HttpOptions) -> Result<Self, Error> {
         let fetch = HttpFetch::new(url, options);
-        let fetch = fetch.map_err(|error| Error::bad_source(url, error.to_string()))?;
+        let fetch = fetch.map_err(|error| error.at(url))?;
         Ok(Self { source: PublishedSource::open(fetch).await? })
     }
 

@@ -1,5 +1,6 @@
 //! A store that a server serves.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use prophet_store::{
     Access, Authorship, Capabilities, Commit, CommitId, Digest, Facts, Head, HistoryScan, LogEntry,
     LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey,
     RecordScan, RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, Sharing,
-    StoreError, Verification,
+    StoreError, Unreadable, Verification,
 };
 
 use crate::connection::{Answered, Connection, Question, Trouble, What};
@@ -150,7 +151,14 @@ fn troubled(place: &str, operation: &str, trouble: Trouble) -> StoreError {
         What::Nothing => StoreError::not_found(place),
         What::Foreign => StoreError::not_a_replica(place, trouble.why),
         What::Store(failure) => failure.at(place),
-        _ => StoreError::io(place, operation, trouble.why),
+        _ => {
+            let kind = match trouble.cause() {
+                Unreadable::Denied => ErrorKind::PermissionDenied,
+                Unreadable::Temporary => ErrorKind::TimedOut,
+                _ => ErrorKind::InvalidData,
+            };
+            StoreError::io(place, operation, io::Error::new(kind, trouble.why))
+        }
     }
 }
 

@@ -16,6 +16,32 @@ use crate::typed::TypedError;
 use crate::vector::Tip;
 use crate::visible::UncleanLog;
 
+/// Why a source cannot be read, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// There is nothing there.
+    NotFound,
+    /// It may not be read by whoever asks.
+    Denied,
+    /// It failed for now: later it may work.
+    Temporary,
+    /// What is there makes no sense.
+    Invalid,
+}
+
+impl From<std::io::ErrorKind> for Unreadable {
+    fn from(kind: std::io::ErrorKind) -> Self {
+        use std::io::ErrorKind as K;
+        match kind {
+            K::NotFound => Self::NotFound,
+            K::PermissionDenied => Self::Denied,
+            K::InvalidData | K::IsADirectory | K::NotADirectory => Self::Invalid,
+            _ => Self::Temporary,
+        }
+    }
+}
+
 /// A replica could not do what it was asked. Whatever was asked was not done, unless the store
 /// says that the [outcome is unknown](StoreError::OutcomeUnknown).
 #[derive(Debug, Clone, thiserror::Error)]
@@ -123,6 +149,8 @@ pub enum Error {
         place: String,
         /// What is wrong with it, and where.
         why: String,
+        /// The same for programs.
+        cause: Unreadable,
     },
     /// A bundle cannot be written.
     #[error("the bundle {place} cannot be written: {why}; what there is of it is no bundle")]
@@ -280,10 +308,16 @@ impl Error {
         self
     }
 
+    /// [`BadSource`](Self::BadSource), [`Invalid`](Unreadable::Invalid): for those who implement a
+    /// [`ChangesetSource`](crate::ChangesetSource) that gives what makes no sense.
+    pub fn bad_source(place: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::unreadable(place, why, Unreadable::Invalid)
+    }
+
     /// [`BadSource`](Self::BadSource): for those who implement a
     /// [`ChangesetSource`](crate::ChangesetSource) that cannot be read, or not on.
-    pub fn bad_source(place: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::BadSource { place: place.into(), why: why.into() }
+    pub fn unreadable(place: impl Into<String>, why: impl Into<String>, cause: Unreadable) -> Self {
+        Self::BadSource { place: place.into(), why: why.into(), cause }
     }
 
     /// Not a conversion: an I/O error of the app's own is not about random numbers.

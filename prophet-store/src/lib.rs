@@ -71,7 +71,7 @@ pub use changeset::{
     PropertyChange, Vote,
 };
 pub use environment::{Environment, SystemEnvironment};
-pub use error::{Error, MissingBasis, Obstacle, Problem};
+pub use error::{Error, MissingBasis, Obstacle, Problem, Unreadable};
 pub use ext::{ReplicaStoreExt, Stored};
 pub use id::{
     CommitId, ConflictId, DatabaseId, Digest, ParseIdError, Position, RecordId, ReplicaId,

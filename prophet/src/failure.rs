@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
-use prophet_files::PublishError;
+use prophet_files::{FetchError, PublishError};
+use prophet_http::PushError;
 use prophet_site::SiteError;
-use prophet_store::{Error, NameError, ParseIdError, StoreError};
+use prophet_store::{Error, NameError, ParseIdError, StoreError, Unreadable};
 
 use crate::output::Output;
 use crate::replica::web;
@@ -140,9 +141,7 @@ impl From<Error> for Failure {
             Error::UncleanLog(_) | Error::Metadata { .. } => Exit::Damaged,
             Error::Name(_) | Error::Pattern(_) | Error::Typed(_) => Exit::Usage,
             Error::Store(error) => exit_of(error),
-            Error::BadSource { place, .. } if place.starts_with("http") => {
-                return web::explained(error);
-            }
+            Error::BadSource { cause, .. } => exit_of_source(*cause),
             _ => Exit::Failed,
         };
         let hint = match &error {
@@ -159,11 +158,35 @@ impl From<StoreError> for Failure {
     }
 }
 
-const fn exit_of(error: &StoreError) -> Exit {
+impl From<PushError> for Failure {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Replica(error) => error.into(),
+            PushError::Server { cause, .. } => {
+                Self::new(exit_of_source(cause), web::in_words_of_the_command(error))
+            }
+            other => Self::failed(other.to_string()),
+        }
+    }
+}
+
+fn exit_of(error: &StoreError) -> Exit {
     match error {
         StoreError::NotFound { .. } => Exit::NotFound,
         StoreError::Corrupt { .. } => Exit::Damaged,
         StoreError::Busy { .. } | StoreError::Locked { .. } => Exit::TryAgain,
+        StoreError::Io { source, .. } => match source.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() == io::ErrorKind::TimedOut => Exit::TryAgain,
+            _ => Exit::Failed,
+        },
+        _ => Exit::Failed,
+    }
+}
+
+const fn exit_of_source(cause: Unreadable) -> Exit {
+    match cause {
+        Unreadable::NotFound => Exit::NotFound,
+        Unreadable::Temporary => Exit::TryAgain,
         _ => Exit::Failed,
     }
 }
@@ -172,6 +195,9 @@ impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Replica(error) => error.into(),
+            PublishError::Tree(error) => {
+                Self::new(exit_of_source(error.cause()), error.to_string())
+            }
             PublishError::Occupied { .. } | PublishError::BadManifest { .. } => {
                 Self::failed(format!("{error} (--replace)"))
             }
@@ -182,7 +208,12 @@ impl From<PublishError> for Failure {
 
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
-        Self::failed(error.to_string())
+        let exit = match &error {
+            SiteError::Sink { why, .. } => why.downcast_ref::<FetchError>(),
+            _ => None,
+        };
+        let exit = exit.map_or(Exit::Failed, |error| exit_of_source(error.cause()));
+        Self::new(exit, error.to_string())
     }
 }
 

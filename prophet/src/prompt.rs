@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::BufRead as _;
 
 use async_trait::async_trait;
+use prophet_files::exact_json;
 use prophet_store::{Attribution, Choice, Conflict, Error, RegisterName, Replica, Resolver, Value};
 
 use crate::context;
@@ -119,9 +120,9 @@ fn answer(conflict: &Conflict, line: &str) -> Result<Answer, String> {
     }
     let merges = conflict.register != RegisterName::Existence;
     if let Some(json) = trimmed.strip_prefix(":=").filter(|_| merges) {
-        return match serde_json::from_str(json) {
+        return match exact_json(json.as_bytes()) {
             Ok(parsed) => value(parsed),
-            Err(error) => Err(format!("{json} is not JSON: {error}")),
+            Err(error) => Err(format!("{json} is not taken as JSON: {error}")),
         };
     }
     if let Some(text) = line.trim_start().strip_prefix('=').filter(|_| merges) {

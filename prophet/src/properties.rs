@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::str::FromStr;
 
+use prophet_files::exact_json;
 use prophet_store::{NameError, Properties, PropertyName, Replica, Value};
 
 use crate::failure::Failure;
@@ -113,9 +114,9 @@ impl Assignment {
 }
 
 fn parse(name: &PropertyName, json: &str) -> Result<Value> {
-    serde_json::from_str(json).map_err(|error| {
+    exact_json(json.as_bytes()).map_err(|error| {
         Failure::usage(format!(
-            "{name}:={json} is not JSON: {error}; for text, write {name}={json}"
+            "{name}:={json} is not taken as JSON: {error}; for text, write {name}={json}"
         ))
     })
 }

@@ -23,7 +23,7 @@ use crate::replica::web::TOKEN;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It listens on this machine alone unless --bind says otherwise. Everybody who reaches it may read, and pull \
-from http://HOST:8008. Whoever writes or pushes has to show a token: their prophet takes it from \
+from http://HOST:8008, unless it is --private. Whoever writes or pushes has to show a token: their prophet takes it from \
 PROPHET_TOKEN. A new one is made and shown at each start, unless --token-file, --open or --read-only is \
 given. It ends at Ctrl-C and SIGTERM, and answers what is under way first.
 

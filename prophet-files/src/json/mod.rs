@@ -1,8 +1,10 @@
-//! The JSON of lines.
+//! JSON: that of lines, and what is handed over.
 
+mod exact;
 mod read;
 mod write;
 
+pub use exact::exact_json;
 pub(crate) use read::{outline, read};
 pub(crate) use write::{put_commit, put_crc, put_entry, put_sealed, put_start};
 

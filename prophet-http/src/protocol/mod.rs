@@ -41,6 +41,8 @@ pub(crate) const REQUEST_BYTES: usize = 16 << 20;
 pub(crate) const SORT: &str = "urn:prophet:problem:";
 /// A bundle builds on what is not there.
 pub(crate) const BASIS_MISSING: &str = "basis-missing";
+/// There is no such address.
+pub(crate) const NO_SUCH_ROUTE: &str = "no-such-route";
 /// A version of the protocol is not known.
 pub(crate) const OTHER_PROTOCOL: &str = "other-protocol";
 

@@ -86,6 +86,11 @@ impl StoreFailure {
         }
     }
 
+    /// Whether it passes by itself.
+    pub(crate) const fn passes(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Locked { .. } | Self::Closed)
+    }
+
     /// The status that a server answers it with.
     #[cfg(feature = "server")]
     pub(crate) const fn status(&self) -> u16 {

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
+use prophet_files::exact_json;
 use prophet_store::{Properties, PropertyName, Value};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use tokio::time::timeout;
 
 use super::Shared;
 use super::problem::{Kind, Problem};
+use super::query::pairs;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -54,6 +56,14 @@ impl FromRequest<Shared> for Body {
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
         let media = Media::of(request.headers());
         let (limit, time) = (app.options.body_limit, app.options.body_time);
+        let too_large = || {
+            let most =
+                format!("the body has more than {limit} bytes, which are the most; split it");
+            Problem::new(Kind::TooLarge, most)
+        };
+        if request.body().size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
         let bytes = timeout(time, Bytes::from_request(request, app)).await.map_err(|_| {
             Problem::new(
                 Kind::TooSlow,
@@ -62,10 +72,7 @@ impl FromRequest<Shared> for Body {
         })?;
         let bytes = bytes.map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                Problem::new(
-                    Kind::TooLarge,
-                    format!("the body has more than {limit} bytes, which are the most; split it"),
-                )
+                too_large()
             }
             broken => Problem::malformed(format!("the body cannot be read: {broken}")),
         })?;
@@ -134,7 +141,7 @@ impl Body {
     }
 
     fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_slice(&self.bytes)
+        exact_json(&self.bytes)
             .map_err(|error| Problem::malformed(format!("the body is not what is taken: {error}")))
     }
 
@@ -152,8 +159,10 @@ impl Body {
                 format!("the body looks like JSON, but says that it is a form; say {JSON}"),
             ));
         }
-        Ok(form_urlencoded::parse(text.as_bytes())
-            .map(|(name, value)| (name.into_owned(), value.into_owned())))
+        let pairs = pairs(text).map_err(|error| {
+            Problem::malformed(format!("the form, decoded, is {error}; send bytes as JSON"))
+        })?;
+        Ok(pairs.into_iter())
     }
 }
 
@@ -233,11 +242,12 @@ mod tests {
             r#"{"a": [null]}"#,
             r#"{"a": {"$bytes": "?"}}"#,
             r#"{"a": 9223372036854775808}"#,
+            r#"{"a": [100000000000000000000]}"#,
             "{}{}",
         ] {
             assert!(body(JSON, bad).changes().is_err(), "{bad}");
         }
-        for bad in ["a=1&a=2", "=x", r#"{"a": 1}"#] {
+        for bad in ["a=1&a=2", "=x", "a=%ff", "%80=a", r#"{"a": 1}"#] {
             assert!(body(FORM, bad).changes().is_err(), "{bad}");
         }
         assert!(body("text/html", "{}").changes().is_err());

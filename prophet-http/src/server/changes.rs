@@ -11,7 +11,7 @@ use axum::routing::get;
 use futures_lite::{Stream, StreamExt as _, stream};
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, HeaderMap};
-use prophet_files::line::LineWriter;
+use prophet_files::line::line_of;
 use prophet_store::{Direction, LogEntry, Position, Replica};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -77,6 +77,13 @@ pub(super) async fn changes(
     let wait = params.number("wait", LONGEST_WAIT)?.unwrap_or(0);
     let (after, limit) = (params.position("after")?, params.limit()?);
     let after = last_seen(&headers)?.or(after).unwrap_or(Position::ZERO);
+    let end = app.replica.head().await?.position;
+    if after > end {
+        return Err(Problem::malformed(format!(
+            "the log ends at position {end}, before {after}: that is a position of another replica, or \
+             of what this one was before it was restored; begin without one"
+        )));
+    }
     let is_stream = headers.get_all(ACCEPT).iter().any(|accept| {
         accept.as_bytes().windows(EVENT_STREAM.len()).any(|it| it == EVENT_STREAM.as_bytes())
     });
@@ -136,9 +143,7 @@ pub(super) async fn page(
 
 /// A log entry as a line of a log that stands for itself.
 fn json(entry: &LogEntry) -> Result<Box<RawValue>, Problem> {
-    let mut line = Vec::new();
-    LineWriter::new(entry.changeset.header().database).write_entry(entry, &mut line);
-    serde_json::from_slice(&line).map_err(|error| Problem::failed(&error))
+    serde_json::from_slice(&line_of(entry)).map_err(|error| Problem::failed(&error))
 }
 
 fn events(

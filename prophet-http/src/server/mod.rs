@@ -173,10 +173,11 @@ fn routes(app: Shared) -> Router {
         .merge(sync::routes(app.replica.clone()))
         .merge(store::routes(app.replica.clone()));
     let router = all
-        .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
+        // What is not there needs no token, and is no secret.
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::authorize))
+        .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(app.options.body_limit))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::authorize))
         .layer(middleware::from_fn_with_state(app.clone(), limits::throttle))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a request made the server panic; this is a bug of Prophet");

@@ -9,7 +9,7 @@ use prophet_store::{Error, NameError, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::protocol::{BASIS_MISSING, OTHER_PROTOCOL, PROBLEM, SORT};
+use crate::protocol::{BASIS_MISSING, NO_SUCH_ROUTE, OTHER_PROTOCOL, PROBLEM, SORT};
 
 /// The sorts of problems. Their names are part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Kind {
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "This is not allowed"),
             Self::ReadOnly => (S::FORBIDDEN, "read-only", "Nothing may be written here"),
             Self::CrossSite => (S::FORBIDDEN, "cross-site", "Another site may not write here"),
-            Self::NoSuchRoute => (S::NOT_FOUND, "no-such-route", "There is no such address"),
+            Self::NoSuchRoute => (S::NOT_FOUND, NO_SUCH_ROUTE, "There is no such address"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "It is not there"),
             Self::MethodNotAllowed => {
                 (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The address has no such method")

@@ -1,9 +1,10 @@
 //! What a query string asks for.
 
-use std::str::FromStr;
+use std::str::{FromStr, Utf8Error};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use percent_encoding::percent_decode_str;
 use prophet_store::{Cursor, Direction, Position, Predicate, Query, RecordType};
 
 use super::problem::Problem;
@@ -16,6 +17,14 @@ const MOST: u64 = 1_000;
 /// No query has more conditions, nor more steps in its order: each record is held against them all.
 const MOST_CONDITIONS: usize = 32;
 
+/// The names and values of a form, or of a query string.
+pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, Utf8Error> {
+    // Else what is no text would be replaced by what is, without a word.
+    percent_decode_str(text).decode_utf8()?;
+    let pairs = form_urlencoded::parse(text.as_bytes());
+    Ok(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+}
+
 /// The parameters of a query string.
 #[derive(Debug, Default)]
 pub(super) struct Params(Vec<(String, String)>);
@@ -24,9 +33,9 @@ impl Params {
     /// Parses a query string that may have these parameters. What is not known is refused, so that
     /// nobody takes a condition for heeded that is misspelt.
     pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
-        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned()));
-        let params: Vec<_> = pairs.collect();
+        let params = pairs(query.unwrap_or_default()).map_err(|error| {
+            Problem::malformed(format!("the parameters of the address, decoded, are {error}"))
+        })?;
         match params.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) if known.is_empty() => Err(Problem::malformed(format!(
                 "the address has the parameter {name:?}, but takes none"
@@ -126,7 +135,13 @@ pub(super) fn query(record_type: RecordType, params: &Params) -> Result<Query, P
         let (name, direction) = match order.rsplit_once(':') {
             Some((name, "asc")) => (name, Direction::Forward),
             Some((name, "desc")) => (name, Direction::Backward),
-            _ => (order, Direction::Forward),
+            Some((name, other)) => {
+                return Err(Problem::malformed(format!(
+                    "the parameter order is {order:?}, which ends with neither :asc nor :desc; if that \
+                     is the name of a property, say {name}:{other}:asc"
+                )));
+            }
+            None => (order, Direction::Forward),
         };
         query = query.order_by(name, direction)?;
     }
@@ -173,7 +188,7 @@ mod tests {
             .unwrap()
             .order_by("a:b", Direction::Forward)
             .unwrap();
-        let text = "where=status%3Dopen&where=rank>=3&order=rank:desc&order=a:b&limit=7";
+        let text = "where=status%3Dopen&where=rank>=3&order=rank:desc&order=a:b:asc&limit=7";
         assert_eq!(read(text), Ok(wanted));
     }
 
@@ -190,6 +205,9 @@ mod tests {
             "wehre=a",
             "where=",
             "order=",
+            "order=rank:down",
+            "order=%ff",
+            "where=title%3D%80",
             "contested=yes",
             "cursor=x",
             "cursor=e30",

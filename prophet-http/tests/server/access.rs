@@ -38,7 +38,7 @@ async fn writing_needs_the_token() {
     for (method, path) in [
         ("PUT", "/records/bug/x.json"),
         ("PATCH", "/records/bug/x.json"),
-        ("DELETE", "/nowhere"),
+        ("DELETE", "/records/bug/x.json"),
         ("POST", "/conflicts/bug/x.json"),
         ("POST", "/sync/push"),
         ("POST", "/store/commit"),
@@ -47,6 +47,8 @@ async fn writing_needs_the_token() {
     ] {
         send(with_json(server.ask(method, path), "{}")).await.is(401, "unauthorized");
     }
+    // That something is not there is no secret.
+    send(server.ask("DELETE", "/nowhere")).await.is(404, "no-such-route");
     // Reads, as far as a token goes.
     for path in ["/sync/pull", "/store/head"] {
         let answer = server.ask("POST", path).send().await.unwrap();
@@ -78,8 +80,10 @@ async fn without_a_token_nobody_writes_unless_the_server_is_open() {
 
 #[tokio::test]
 async fn what_is_private_needs_the_token_too() {
-    let server = Server::with(ServerOptions::new().token(token()).private()).await;
-    for path in ["/records.json", "/log.json", "/changes", "/nowhere", "/replica/manifest.json"] {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ServerOptions::new().token(token()).private().tree(directory.path());
+    let server = Server::with(options).await;
+    for path in ["/records.json", "/log.json", "/changes", "/replica/manifest.json"] {
         server.get(path).await.is(401, "unauthorized");
     }
     server.send("POST", "/sync/pull", "").await.is(401, "unauthorized");

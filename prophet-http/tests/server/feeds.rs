@@ -21,7 +21,7 @@ async fn changes_come_in_pages_and_resume() {
     assert_eq!((page["entries"].as_array().unwrap().len(), &page["last"]), (2, &json!(5)));
     let page = server.get("/changes?after=5").await.json();
     assert_eq!(page, json!({ "entries": [], "last": 5 }));
-    for bad in ["after=x", "wait=61", "after=-1", "limit=0", "since=1"] {
+    for bad in ["after=x", "wait=61", "after=-1", "limit=0", "since=1", "after=6"] {
         server.get(&format!("/changes?{bad}")).await.is(400, "malformed");
     }
 }

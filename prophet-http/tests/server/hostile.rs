@@ -40,6 +40,8 @@ async fn addresses_that_make_no_sense() {
         "/conflicts/bug/x.json",
         "/health?x=1",
         "/records.json?limit=1",
+        "/records/bug.json?order=priority:down",
+        "/records/bug.json?where=title%3D%ff",
     ] {
         server.get(path).await.is(400, "malformed");
     }
@@ -71,6 +73,7 @@ async fn bodies_that_make_no_sense() {
             "{\"a\":[null]}",
             "{\"a\":1e999}",
             "{\"a\":9223372036854775808}",
+            "{\"a\":100000000000000000001}",
             "{\"a\":{\"$bytes\":1}}",
             "{\"a\":{\"$reference\":\"x\"}}",
             "{\"a\\u0000\":1}",
@@ -105,6 +108,11 @@ async fn bodies_that_are_too_large() {
     let body = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
     assert_eq!(server.send("POST", "/records/bug.json", &body(1_000)).await.status, 201);
     server.send("POST", "/records/bug.json", &body(1_001)).await.is(413, "too-large");
+    // One that only says how long it is going to be.
+    let announced =
+        b"POST /records/bug.json HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n";
+    let answer = server.raw(announced).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     // One that does not say how long it is.
     let chunk = format!("{:x}\r\n{}\r\n", 600, "x".repeat(600));
     let request = format!(

@@ -73,6 +73,12 @@ impl BundleArgs {
 
 impl Create {
     async fn run(self, context: &mut Context) -> Result<Exit> {
+        if self.file.as_os_str() == "-" {
+            return Err(Failure::usage(
+                "a bundle is written into a file, not to standard output; name one (./- if it is to be \
+                 called so)",
+            ));
+        }
         let replica = context.session().await?.replica;
         let basis = match (&self.receiver, &self.after) {
             (Some(receiver), _) => {

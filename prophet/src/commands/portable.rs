@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use clap::ValueEnum;
+use prophet_files::exact_json;
 use prophet_store::{PropertyName, Record, RecordId, RecordKey, RecordType, Value};
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,7 @@ fn read_lines(file: &str, mut reader: impl Read) -> Result<Vec<(u64, Portable)>>
         if line.trim().is_empty() {
             continue;
         }
-        let record = serde_json::from_str(line).map_err(|why| bad_line(file, number, why))?;
+        let record = exact_json(line.as_bytes()).map_err(|why| bad_line(file, number, why))?;
         records.push((number, record));
     }
     Ok(records)

@@ -9,7 +9,6 @@ use crate::commands::sync::{self, Prefer, Settle, Way};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::replica::open::{self, Target};
-use crate::replica::web;
 
 /// What it takes.
 #[derive(Debug, Args)]
@@ -57,9 +56,7 @@ impl PushArgs {
                          --prefer out"
                     )));
                 }
-                Target::Served(peer) => {
-                    peer.push(&session.replica).await.map_err(web::explained)?
-                }
+                Target::Served(peer) => peer.push(&session.replica).await?,
             };
             // It says whence: what was pushed is said of where it went to.
             report.place = place.to_string();

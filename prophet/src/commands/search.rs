@@ -10,7 +10,7 @@ use crate::Result;
 use crate::commands::records;
 use crate::commands::view::{Beyond, View};
 use crate::context::Context;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 
 /// What it takes.
 #[derive(Debug, Args)]
@@ -41,7 +41,8 @@ pub(crate) struct SearchArgs {
     /// Only those that are contested.
     #[arg(long)]
     contested: bool,
-    /// Sorted by these properties, separated by commas; from high to low with :down.
+    /// Sorted by these properties, separated by commas; from high to low with :down
+    /// after one, from low to high with :up or nothing.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     sort: Vec<String>,
     /// At most so many.
@@ -73,9 +74,16 @@ impl SearchArgs {
             query = query.contested();
         }
         for name in self.sort {
-            let (name, direction) = match name.strip_suffix(":down") {
-                Some(name) => (name, Direction::Backward),
-                None => (name.strip_suffix(":up").unwrap_or(&name), Direction::Forward),
+            let (name, direction) = match name.rsplit_once(':') {
+                Some((name, "down")) => (name, Direction::Backward),
+                Some((name, "up")) => (name, Direction::Forward),
+                Some((_, end)) => {
+                    return Err(Failure::usage(format!(
+                        "--sort {name} ends with neither :up nor :down, but with :{end}; if that is the \
+                         name of a property, write {name}:up"
+                    )));
+                }
+                None => (name.as_str(), Direction::Forward),
             };
             query = query.order_by(name, direction)?;
         }

@@ -1,8 +1,9 @@
 //! Things as JSON for programs. `docs/command.md` says what each has.
 
+use prophet_files::line::line_of;
 use prophet_store::{
-    Adjustment, Attribution, Candidate, Conflict, HistoryEntry, LogEntry, PullReport, Record,
-    RecordDiff, RecordKey, RegisterName, Rule, StepKind, Value, Why,
+    Attribution, Candidate, Conflict, HistoryEntry, LogEntry, PullReport, Record, RecordDiff,
+    RecordKey, RegisterName, Rule, StepKind, Value, Why,
 };
 use serde_json::{Value as Json, json};
 
@@ -171,53 +172,12 @@ pub(crate) fn history(entry: &HistoryEntry) -> Json {
     })
 }
 
-fn adjustments(adjustments: &[Adjustment]) -> Json {
-    let each = adjustments.iter().map(|adjustment| {
-        json!({
-            "record": adjustment.record.to_string(),
-            "property": property(&adjustment.register),
-            "old": value(adjustment.old.as_ref()),
-            "new": value(adjustment.new.as_ref()),
-            "rule": adjustment.rule.map(Rule::name),
-        })
-    });
-    each.collect()
-}
-
-/// An entry of the log.
+/// An entry of the log, as its line in a log of files has it, but for the checksum of that line.
 pub(crate) fn entry(entry: &LogEntry) -> Json {
-    let header = entry.changeset.header();
-    let payload = entry.changeset.payload();
-    let changes = payload.changes().iter().map(|change| {
-        let properties = change.properties.iter().map(|property| {
-            let (old, new) = (value(property.old.as_ref()), value(property.new.as_ref()));
-            (property.name.to_string(), json!({ "old": old, "new": new }))
-        });
-        json!({
-            "record": change.record.to_string(),
-            "kind": change.kind.to_string(),
-            "properties": properties.collect::<serde_json::Map<_, _>>(),
-        })
-    });
-    let votes = payload.votes().iter().map(|vote| {
-        json!({
-            "record": vote.record.to_string(),
-            "property": property(&vote.register),
-            "candidates": vote.candidates.iter().map(|of| value(of.as_ref())).collect::<Json>(),
-            "choice": value(vote.choice.as_ref()),
-        })
-    });
-    json!({
-        "position": entry.position.get(),
-        "changeset": entry.changeset.digest().to_string(),
-        "origin": header.origin,
-        "sequence": header.sequence.get(),
-        "creator": header.creator,
-        "time": header.time.to_string(),
-        "kind": header.kind.to_string(),
-        "changes": changes.collect::<Json>(),
-        "votes": votes.collect::<Json>(),
-        "nullify": adjustments(&entry.nullify),
-        "settle": adjustments(&entry.settle),
-    })
+    // A line is JSON, always.
+    let mut json = serde_json::from_slice(&line_of(entry)).unwrap_or(Json::Null);
+    if let Some(fields) = json.as_object_mut() {
+        fields.remove("crc");
+    }
+    json
 }

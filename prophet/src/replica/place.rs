@@ -81,6 +81,13 @@ impl Place {
             "sled" => Self::Sled,
             "bundle" => Self::Bundle,
             "tree" => Self::Tree,
+            // A path that begins so can be named otherwise; a misspelt word makes no folder.
+            word if word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                return Err(Failure::usage(format!(
+                    "{name}: no replica is named by {word}:; use sqlite:, fs:, sled:, tree: or bundle: \
+                     and a path; if it is a path, write ./{name}"
+                )));
+            }
             _ => return Ok(Self::Path(name.into())),
         };
         match path {

@@ -10,7 +10,6 @@ use prophet_store::{
 };
 
 use crate::Result;
-use crate::failure::{Exit, Failure};
 
 /// The variable of the environment with the token that is shown to servers.
 pub(crate) const TOKEN: &str = "PROPHET_TOKEN";
@@ -24,7 +23,7 @@ fn options() -> HttpOptions {
 
 /// The server at `url`, to push to.
 pub(crate) fn peer(url: &str) -> Result<HttpPeer> {
-    HttpPeer::new(url, options()).map_err(explained)
+    Ok(HttpPeer::new(url, options())?)
 }
 
 /// The store of what is served at `url`; nothing if none is.
@@ -32,7 +31,7 @@ pub(crate) async fn served(url: &str) -> Result<Option<Arc<dyn ReplicaStore>>> {
     match HttpStore::open(url, options()).await {
         Ok(store) => Ok(Some(Arc::new(store))),
         Err(StoreError::NotFound { .. } | StoreError::NotAReplica { .. }) => Ok(None),
-        Err(error) => Err(explained(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -72,21 +71,6 @@ impl ChangesetSource for Web {
             None => self.peer.changesets(offer, known),
         }
     }
-}
-
-/// What keeps from talking to a server.
-pub(crate) fn explained(error: impl Display) -> Failure {
-    let said = in_words_of_the_command(error);
-    // What a server answers comes as text, with the status as HTTP names it.
-    let answered = |status: &str| said.contains(status);
-    let exit = if answered("404 Not Found") {
-        Exit::NotFound
-    } else if answered("401 Unauthorized") || answered("403 Forbidden") {
-        Exit::Failed
-    } else {
-        Exit::TryAgain
-    };
-    Failure::new(exit, said)
 }
 
 /// What the library says, for whom the option of a program is a variable of the environment.

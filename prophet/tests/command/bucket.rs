@@ -2,18 +2,21 @@
 
 use std::process::Command;
 
-use prophet_bucket::{Bucket, WireServer};
+use prophet_bucket::{Bucket, Fault, Kind, Outcome, Plan, Refusal, Rule, WireServer};
 
 use crate::support::{Office, Person, Ran, run};
 
 struct Cloud {
+    bucket: Bucket,
     server: WireServer,
     office: Office,
 }
 
 impl Cloud {
     fn new() -> Self {
-        Self { server: WireServer::start(&Bucket::new(1)).unwrap(), office: Office::new() }
+        let bucket = Bucket::new(1);
+        let server = WireServer::start(&bucket).unwrap();
+        Self { bucket, server, office: Office::new() }
     }
 
     /// The URL of what is under a prefix of the bucket.
@@ -94,6 +97,42 @@ fn a_tree_published_to_a_bucket_is_cloned_pulled_from_and_read() {
     let team = cloud.url("team");
     cloud.does(&ada, &["init", &team]);
     assert!(cloud.fails(&ada, 1, &["publish", &team, "--replace"]).contains("is a replica itself"));
+}
+
+/// What clients of S3 have to live with: each of these passes.
+fn rough() -> Plan {
+    let mut plan = Plan::new();
+    for refusal in [Refusal::SlowDown, Refusal::InternalError, Refusal::Dropped] {
+        plan = plan.with(Rule::new(Fault::Refuse(refusal)).chance(0.03));
+        plan = plan.with(Rule::new(Fault::Lose(refusal)).chance(0.03));
+    }
+    plan.with(Rule::new(Fault::Cut(7)).on(Kind::Get).chance(0.1))
+}
+
+fn passed(outcome: Outcome) -> bool {
+    use Refusal::{Dropped, InternalError, SlowDown};
+    matches!(outcome, Outcome::Lost(_) | Outcome::Refused(SlowDown | InternalError | Dropped))
+}
+
+#[test]
+fn a_bucket_that_fails_in_passing_is_asked_again() {
+    let cloud = Cloud::new();
+    let ada = cloud.office.person_with_replica("ada");
+    cloud.bucket.plan(rough());
+    let url = cloud.url("web");
+    let bob = cloud.office.person("bob");
+    for number in 1..=6 {
+        ada.does(&["create", "bug", &format!("number:={number}")]);
+        cloud.does(&ada, &["publish", &url, "--site"]);
+        match number {
+            1 => cloud.does(&bob, &["clone", &url]),
+            _ => cloud.does(&bob, &["pull"]),
+        };
+        let counted = bob.does(&["search", "bug", "--count"]);
+        assert_eq!(counted, format!("{number}\n"));
+    }
+    let failed = cloud.bucket.events().iter().filter(|event| passed(event.outcome)).count();
+    assert!(failed > 20, "{failed} requests failed");
 }
 
 #[test]

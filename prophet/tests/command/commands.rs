@@ -178,7 +178,7 @@ fn the_past_is_shown_compared_and_taken_back() {
     assert_eq!(ada.does(&["as-of", "2", "search", "bug", "status=open", "--count"]), "1\n");
     assert_eq!(ada.reads(&["as-of", "0", "list"]), json!([]));
     assert!(ada.fails(3, &["as-of", "0", "show", "1"]).contains("not there at position 0"));
-    let digest = ada.reads(&["log", "-n", "1"])[0]["changeset"].as_str().unwrap().to_owned();
+    let digest = ada.reads(&["log", "-n", "1"])[0]["digest"].as_str().unwrap().to_owned();
     expect("took back changeset [..], at position 3\n", &ada.does(&["undo", &digest[..8]]));
     assert_eq!(ada.reads(&["show", "1"])["properties"]["status"], "open");
     assert!(ada.fails(1, &["undo", "2"]).contains("cannot be undone"));

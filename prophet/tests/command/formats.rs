@@ -79,7 +79,7 @@ fn the_log_and_history_are_json_too() {
     let office = Office::new();
     let ada = bugs(&office);
     ada.does(&["update", "1", "votes:=4"]);
-    let entry = r#"{"changes":[{"kind":"update","properties":{"votes":{"new":4,"old":3}},"record":"bug/01234567-0000-7000-8000-000000000001"}],"changeset":"[..]","creator":"ada","kind":"edit","nullify":[],"origin":"[..]","position":2,"sequence":2,"settle":[],"time":"[..]","votes":[]}"#;
+    let entry = r#"{"changes":[{"change":"update","properties":{"votes":{"new":4,"old":3,"supersedes":[..]}},"record":"bug/01234567-0000-7000-8000-000000000001","supersedes":[..]}],"creator":"ada","digest":"[..]","kind":"edit","origin":"[..]","position":2,"previous":"[..]","sequence":2,"time":"[..]"}"#;
     expect(entry, &ada.does(&["--format", "jsonl", "log", "-n", "1"]));
     let entry = r#"{"arrived":false,"changes":[{"new":4,"old":3,"property":"votes","rule":null,"step":"change"}],"changeset":"[..]","creator":"ada","kind":"edit","origin":"[..]","position":2,"time":"[..]","votes":[]}"#;
     let history = ada.does(&["--format", "jsonl", "history", "1", "--reverse"]);

@@ -89,6 +89,7 @@ fn what_cannot_be_imported_is_named_by_its_line_and_nothing_is() {
         ("{\"type\":\"bug\",\"properties\":{\"a\":null}}", "line 3"),
         ("{\"type\":\"bug\",\"propertis\":{}}", "propertis"),
         ("{\"type\":\"bug\",\"properties\":{\"a\":18446744073709551615}}", "line 3"),
+        ("{\"type\":\"bug\",\"properties\":{\"a\":18446744073709551616}}", "quotation marks"),
     ] {
         ada.writes("bugs.jsonl", &format!("{good}{good}{bad}\n{good}"));
         let said = ada.fails(1, &["import", "bugs.jsonl"]);

@@ -129,6 +129,9 @@ fn a_server_for_reading_only_takes_nothing() {
         let said = bob.fails(1, &["-r", &served.url, "create", "bug", "title=two"]);
         assert!(said.contains("PROPHET_TOKEN"), "{said}");
         assert_eq!(bob.does(&["-r", &served.url, "search", "bug", "--count"]), "0\n");
+        let elsewhere = format!("{}elsewhere/", served.url);
+        let said = bob.fails(3, &["clone", &elsewhere]);
+        assert!(said.contains("at another address") && !said.contains("PROPHET_TOKEN"), "{said}");
     }
     for words in
         [&["serve", "--open", "--read-only"][..], &["serve", "--open", "--token-file", "x"]]

@@ -39,7 +39,7 @@ impl Bundle<File> {
         let place = path.as_ref().display().to_string();
         match File::open(path) {
             Ok(file) => Self::read(file, place),
-            Err(error) => Err(Error::BadSource { place, why: error.to_string() }),
+            Err(error) => Err(Error::unreadable(place, error.to_string(), error.kind().into())),
         }
     }
 }
@@ -65,7 +65,7 @@ impl<R: Read + Seek + Send> Bundle<R> {
                 };
                 Ok(Self { reader: Mutex::new(reader), place, start, first, end, summary })
             }
-            Err(why) => Err(Error::BadSource { place, why }),
+            Err(why) => Err(Error::bad_source(place, why)),
         }
     }
 
@@ -145,7 +145,7 @@ impl<R: Read + Seek + Send> ChangesetSource for Bundle<R> {
                 return Ok(None);
             }
             let read = self.changeset_at(at);
-            read.map(Some).map_err(|why| Error::BadSource { place: self.place.clone(), why })
+            read.map(Some).map_err(|why| Error::bad_source(&self.place, why))
         }))
     }
 }
