@@ -7,11 +7,11 @@ use prophet_store::{
     Creator, DatabaseId, Digest, Head, Position, RecordKey, RecordType, ReplicaId, Sequence,
     StoreError,
 };
-use rusqlite::{Connection, OptionalExtension as _, ToSql};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Statement, ToSql};
 
 use crate::error::sql;
 use crate::head;
-use crate::rows::{Batch, EntryRow, RecordRow};
+use crate::rows::{Batch, EntryRow, RecordColumns, RecordRow};
 
 const FIND: &str = "SELECT l.position, l.checksum, l.sequence, o.uuid FROM log l \
      LEFT JOIN origin o ON o.id = l.origin WHERE substr(l.digest, 1, 8) = ?1 AND l.digest = ?2";
@@ -25,10 +25,10 @@ const FROM_SEQUENCE: &str = "SELECT sequence, digest FROM log WHERE origin = ?1 
 const INSERT_ENTRY: &str = "INSERT INTO log (position, digest, origin, sequence, previous, \
      database, parents, creator, millis, counter, kind, effects, checksum, payload) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-const UPSERT_RECORD: &str = "INSERT INTO record (type, uuid, changed, existence, properties, \
-     state) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (type, uuid) DO UPDATE SET \
-     changed = excluded.changed, existence = excluded.existence, \
-     properties = excluded.properties, state = excluded.state RETURNING id";
+const UPDATE_RECORD: &str = "UPDATE record SET changed = ?2, existence = ?3, properties = ?4, \
+     state = ?5 WHERE id = ?1";
+const INSERT_RECORD: &str = "INSERT INTO record (type, uuid, changed, existence, properties, \
+     state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const FIND_RECORD: &str = "SELECT id FROM record WHERE type = ?1 AND uuid = ?2";
 const NAME_RECORD: &str = "INSERT INTO record (type, uuid) VALUES (?1, ?2)";
 const INSERT_HISTORY: &str = "INSERT INTO history VALUES (?1, ?2)";
@@ -38,9 +38,13 @@ const DELETE_METADATA: &str = "DELETE FROM metadata WHERE key = ?1";
 
 /// Where the changeset `digest` is in the log.
 pub(crate) fn find(conn: &Connection, digest: &Digest) -> rusqlite::Result<Option<Position>> {
+    let mut find = conn.prepare_cached(FIND)?;
+    find_by(&mut find, digest)
+}
+
+fn find_by(find: &mut Statement<'_>, digest: &Digest) -> rusqlite::Result<Option<Position>> {
     let (prefix, _) = digest.as_bytes().split_at(8);
-    let mut statement = conn.prepare_cached(FIND)?;
-    let found = statement.query_row((prefix, digest.as_bytes()), |row| {
+    let found = find.query_row((prefix, digest.as_bytes()), |row| {
         let (position, found): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (sequence, origin): (i64, [u8; 16]) = (row.get(2)?, row.get(3)?);
         match found == checksum(origin, sequence.cast_unsigned(), digest, position) {
@@ -89,9 +93,10 @@ pub(crate) fn judge(
         };
     }
     std::mem::replace(&mut batch.distinct, Ok(()))?;
+    let mut find = conn.prepare_cached(FIND).map_err(&failed)?;
     for entry in &batch.entries {
         let digest = entry.changeset.digest();
-        if let Some(position) = find(conn, &digest).map_err(&failed)? {
+        if let Some(position) = find_by(&mut find, &digest).map_err(&failed)? {
             return Err(StoreError::invalid_commit(format!(
                 "changeset {digest} is in the log already, at position {position}"
             )));
@@ -117,18 +122,20 @@ fn was_applied(conn: &Connection, batch: &Batch) -> rusqlite::Result<bool> {
 }
 
 /// Writes everything that is in `batch`.
-pub(crate) fn write(
-    conn: &Connection,
+pub(crate) fn write<'a>(
+    conn: &'a Connection,
     database: DatabaseId,
-    known: &mut Known,
-    batch: &Batch,
+    known: &'a mut Known,
+    batch: &'a Batch,
 ) -> rusqlite::Result<Head> {
-    let mut names = Names { conn, known, records: HashMap::new(), tips: HashMap::new() };
+    let records = HashMap::with_capacity(batch.records.len());
+    let mut names = Names { conn, known, records, tips: HashMap::new() };
+    let mut statements = Statements::prepare(conn)?;
     for record in &batch.records {
-        names.put_record(record)?;
+        statements.put_record(&mut names, record)?;
     }
     for entry in &batch.entries {
-        insert_entry(&mut names, database, entry)?;
+        statements.put_entry(&mut names, database, entry)?;
     }
     for row in &batch.resolutions {
         conn.prepare_cached(INSERT_RESOLUTION)?.execute((
@@ -147,44 +154,94 @@ pub(crate) fn write(
     Ok(batch.head)
 }
 
-fn insert_entry(
-    names: &mut Names<'_>,
-    database: DatabaseId,
-    entry: &EntryRow,
-) -> rusqlite::Result<()> {
-    let conn = names.conn;
-    let header = entry.changeset.header();
-    let origin = names.origin(header.origin)?;
-    let derivable = names.derivable(origin, header.sequence, entry.changeset.digest())?;
-    let previous = header.previous.filter(|previous| derivable != Some(*previous));
-    let parents: Vec<u8> = header.parents.iter().flat_map(|parent| *parent.as_bytes()).collect();
-    let position = entry.position.get().cast_signed();
-    conn.prepare_cached(INSERT_ENTRY)?.execute((
-        position,
-        entry.changeset.digest().as_bytes(),
-        origin,
-        header.sequence.get().cast_signed(),
-        previous.as_ref().map(Digest::as_bytes),
-        (header.database != database).then_some(header.database.as_bytes()),
-        (!parents.is_empty()).then_some(parents),
-        names.creator(&header.creator)?,
-        header.time.millis().cast_signed(),
-        header.time.counter(),
-        entry.kind,
-        entry.effects.as_deref(),
-        checksum(
-            *header.origin.as_bytes(),
-            header.sequence.get(),
-            &entry.changeset.digest(),
-            position,
-        ),
-        entry.changeset.payload_bytes(),
-    ))?;
-    for record in &entry.records {
-        let record = names.record(record)?;
-        conn.prepare_cached(INSERT_HISTORY)?.execute((record, position))?;
+/// What is executed many times: to look each up by its text takes as long as some of them.
+struct Statements<'c> {
+    find_record: CachedStatement<'c>,
+    update_record: CachedStatement<'c>,
+    insert_record: CachedStatement<'c>,
+    insert_entry: CachedStatement<'c>,
+    insert_history: CachedStatement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            find_record: conn.prepare_cached(FIND_RECORD)?,
+            update_record: conn.prepare_cached(UPDATE_RECORD)?,
+            insert_record: conn.prepare_cached(INSERT_RECORD)?,
+            insert_entry: conn.prepare_cached(INSERT_ENTRY)?,
+            insert_history: conn.prepare_cached(INSERT_HISTORY)?,
+        })
     }
-    Ok(())
+
+    /// Not in one statement: `RETURNING` makes a table for its one row each time.
+    fn put_record<'a>(
+        &mut self,
+        names: &mut Names<'a>,
+        row: &'a RecordRow,
+    ) -> rusqlite::Result<()> {
+        let record_type = names.record_type(row.key.record_type())?;
+        let (id, RecordColumns { changed, existence, properties }) = (row.key.id(), &row.columns);
+        let (uuid, properties) = (id.as_bytes(), properties.as_deref());
+        let found = self.find_record.query_row((record_type, uuid), |row| row.get(0)).optional()?;
+        let id = match found {
+            Some(id) => {
+                self.update_record.execute((id, changed, existence, properties, &row.state))?;
+                id
+            }
+            None => self.insert_record.insert((
+                record_type,
+                uuid,
+                changed,
+                existence,
+                properties,
+                &row.state,
+            ))?,
+        };
+        names.records.insert(&row.key, id);
+        Ok(())
+    }
+
+    fn put_entry<'a>(
+        &mut self,
+        names: &mut Names<'a>,
+        database: DatabaseId,
+        entry: &'a EntryRow,
+    ) -> rusqlite::Result<()> {
+        let header = entry.changeset.header();
+        let origin = names.origin(header.origin)?;
+        let derivable = names.derivable(origin, header.sequence, entry.changeset.digest())?;
+        let previous = header.previous.filter(|previous| derivable != Some(*previous));
+        let parents: Vec<u8> =
+            header.parents.iter().flat_map(|parent| *parent.as_bytes()).collect();
+        let position = entry.position.get().cast_signed();
+        self.insert_entry.execute((
+            position,
+            entry.changeset.digest().as_bytes(),
+            origin,
+            header.sequence.get().cast_signed(),
+            previous.as_ref().map(Digest::as_bytes),
+            (header.database != database).then_some(header.database.as_bytes()),
+            (!parents.is_empty()).then_some(parents),
+            names.creator(&header.creator)?,
+            header.time.millis().cast_signed(),
+            header.time.counter(),
+            entry.kind,
+            entry.effects.as_deref(),
+            checksum(
+                *header.origin.as_bytes(),
+                header.sequence.get(),
+                &entry.changeset.digest(),
+                position,
+            ),
+            entry.changeset.payload_bytes(),
+        ))?;
+        for record in &entry.records {
+            let record = names.record(record)?;
+            self.insert_history.execute((record, position))?;
+        }
+        Ok(())
+    }
 }
 
 /// The sequence before one, both as they are stored.
@@ -227,16 +284,16 @@ impl Known {
     }
 }
 
-struct Names<'c> {
-    conn: &'c Connection,
-    known: &'c mut Known,
+struct Names<'a> {
+    conn: &'a Connection,
+    known: &'a mut Known,
     /// For the length of one commit.
-    records: HashMap<RecordKey, i64>,
+    records: HashMap<&'a RecordKey, i64>,
     /// Of origins met in one commit, the highest sequence, as it is stored, and its only changeset.
     tips: HashMap<i64, (i64, Digest)>,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
     fn record_type(&mut self, name: &RecordType) -> rusqlite::Result<i64> {
         const FIND: &str = "SELECT id FROM record_type WHERE name = ?1";
         const INSERT: &str = "INSERT INTO record_type (name) VALUES (?1)";
@@ -253,24 +310,6 @@ impl Names<'_> {
         const FIND: &str = "SELECT id FROM creator WHERE name = ?1";
         const INSERT: &str = "INSERT INTO creator (name) VALUES (?1)";
         remembered(self.conn, &mut self.known.creators, name, (FIND, INSERT), &name.as_str())
-    }
-
-    fn put_record(&mut self, row: &RecordRow) -> rusqlite::Result<()> {
-        let record_type = self.record_type(row.key.record_type())?;
-        let columns = &row.columns;
-        let id = self.conn.prepare_cached(UPSERT_RECORD)?.query_row(
-            (
-                record_type,
-                row.key.id().as_bytes(),
-                columns.changed,
-                columns.existence,
-                columns.properties.as_deref(),
-                &row.state,
-            ),
-            |row| row.get(0),
-        )?;
-        self.records.insert(row.key.clone(), id);
-        Ok(())
     }
 
     /// The digest that an absent `previous` stands for in the entry about to be inserted.
@@ -298,13 +337,13 @@ impl Names<'_> {
     }
 
     /// The number of a record, which is given one if it has no state yet.
-    fn record(&mut self, key: &RecordKey) -> rusqlite::Result<i64> {
+    fn record(&mut self, key: &'a RecordKey) -> rusqlite::Result<i64> {
         if let Some(id) = self.records.get(key) {
             return Ok(*id);
         }
         let record_type = self.record_type(key.record_type())?;
         let id = number(self.conn, (FIND_RECORD, NAME_RECORD), (record_type, key.id().as_bytes()))?;
-        self.records.insert(key.clone(), id);
+        self.records.insert(key, id);
         Ok(id)
     }
 }

@@ -6,6 +6,7 @@ use prophet_store::{
     Changeset, Commit, CommitId, Digest, Existence, Head, Kind, MetadataKey, Position, RecordKey,
     RecordState, StoreError, codec,
 };
+use serde::Serializer as _;
 
 use crate::metadata;
 
@@ -101,7 +102,10 @@ impl RecordColumns {
         let existence = state.existence();
         let json = || {
             let mut json = Bounded(Vec::new());
-            serde_json::to_writer(&mut json, &state.visible()).ok()?;
+            let properties = state.properties().iter();
+            // Not of what is visible as a map, which would be a copy of all of it.
+            let visible = properties.filter_map(|(name, of)| Some((name, of.visible()?)));
+            serde_json::Serializer::new(&mut json).collect_map(visible).ok()?;
             String::from_utf8(json.0).ok()
         };
         Self {
