@@ -177,6 +177,12 @@ impl FetchError {
         match error.kind() {
             ErrorKind::NotFound => Self::not_found(place),
             ErrorKind::PermissionDenied => Self::denied(place, None, error.to_string()),
+            ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::InvalidFilename => Self::invalid(place, error.to_string()),
             _ => Self::temporary(place, error.to_string()),
         }
     }

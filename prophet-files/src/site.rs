@@ -11,6 +11,8 @@ use crate::tree::Tree;
 /// Says what the site in a tree shows, so that the next one writes only what is new.
 const SITE: &str = "site.json";
 const SITE_BYTES: u64 = 64 << 10;
+/// What a web site of somebody else's would have, too.
+const USUAL: [&str; 3] = ["index.html", "style.css", "feed.atom"];
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Written {
@@ -73,27 +75,71 @@ pub async fn publish_site(
 ) -> Result<SiteSummary, SiteError> {
     let sink = |error: FetchError| SiteError::sink(SITE, error);
     let mut options = options;
-    if let Some(before) = written(tree).await.map_err(sink)? {
-        let now = about(replica, &options, Position::new(before.position)).await?;
-        if before == now {
-            options = options.since(Position::new(before.position));
+    match written(tree).await.map_err(sink)? {
+        Before::Ours(before) => {
+            let now = about(replica, &options, Position::new(before.position)).await?;
+            if *before == now {
+                options = options.since(Position::new(before.position));
+            }
+        }
+        Before::Foreign(name) if !options.replaces() => {
+            return Err(SiteError::occupied(tree.place(), name));
+        }
+        // If it ends before its end, what there is by then is known to be a site.
+        Before::Nothing | Before::Foreign(_) => {
+            let nothing_yet = about(replica, &options, Position::ZERO).await?;
+            put(tree, &nothing_yet).await.map_err(sink)?;
         }
     }
     let summary = write_site(replica, &mut Files(tree), &options).await?;
     let now = about(replica, &options, summary.position).await?;
-    // These are texts and a number, which always are JSON.
-    let text = serde_json::to_vec_pretty(&now).unwrap_or_default();
-    tree.put(SITE, text).await.map_err(sink)?;
+    put(tree, &now).await.map_err(sink)?;
     Ok(summary)
 }
 
-/// What the tree says of the site in it, if that makes sense.
-async fn written(tree: &dyn Tree) -> Result<Option<Written>, FetchError> {
+/// Whether there is a web site in a tree that [`publish_site`] wrote.
+///
+/// # Errors
+/// A tree that cannot be read.
+pub async fn has_site(tree: &dyn Tree) -> Result<bool, FetchError> {
+    Ok(matches!(written(tree).await?, Before::Ours(_)))
+}
+
+async fn put(tree: &dyn Tree, written: &Written) -> Result<(), FetchError> {
+    // These are texts and a number, which always are JSON.
+    let text = serde_json::to_vec_pretty(written).unwrap_or_default();
+    tree.put(SITE, text).await
+}
+
+/// What there is of a site.
+enum Before {
+    Nothing,
+    Ours(Box<Written>),
+    /// A file that no site of Prophet's put there.
+    Foreign(&'static str),
+}
+
+async fn written(tree: &dyn Tree) -> Result<Before, FetchError> {
     match tree.fetch(&Request::new(SITE, SITE_BYTES).fresh(true)).await {
-        Ok(Response::Content { bytes, .. }) => Ok(serde_json::from_slice(&bytes).ok()),
-        Ok(_) | Err(FetchError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
+        Ok(Response::Content { bytes, .. }) => {
+            return Ok(match serde_json::from_slice(&bytes) {
+                Ok(written) => Before::Ours(Box::new(written)),
+                Err(_) => Before::Foreign(SITE),
+            });
+        }
+        Ok(_) | Err(FetchError::NotFound { .. }) => {}
+        Err(FetchError::Invalid { .. }) => return Ok(Before::Foreign(SITE)),
+        Err(error) => return Err(error),
     }
+    for name in USUAL {
+        match tree.fetch(&Request::new(name, SITE_BYTES).fresh(true)).await {
+            // Longer than was asked for is invalid, and there.
+            Ok(_) | Err(FetchError::Invalid { .. }) => return Ok(Before::Foreign(name)),
+            Err(FetchError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Before::Nothing)
 }
 
 async fn about(

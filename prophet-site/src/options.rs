@@ -17,12 +17,13 @@ pub struct SiteOptions {
     pub(crate) base: Option<String>,
     pub(crate) feed_entries: usize,
     pub(crate) since: Option<Position>,
+    pub(crate) replace: bool,
 }
 
 impl SiteOptions {
     /// A site of this title, written in full, with a feed of 100 entries.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), base: None, feed_entries: 100, since: None }
+        Self { title: title.into(), base: None, feed_entries: 100, since: None, replace: false }
     }
 
     /// Where the site will be, for the links of the feed; without it they are relative, which not
@@ -43,6 +44,19 @@ impl SiteOptions {
         }
         self.base = Some(url);
         Ok(self)
+    }
+
+    /// Also in the place of files that are of no site of Prophet's, for those who know what is there
+    /// before they write.
+    #[must_use]
+    pub const fn replace(mut self) -> Self {
+        self.replace = true;
+        self
+    }
+
+    /// Whether files that are of no site of Prophet's may be replaced.
+    pub const fn replaces(&self) -> bool {
+        self.replace
     }
 
     /// The title.
@@ -103,6 +117,18 @@ pub enum SiteError {
         /// What was given.
         given: String,
     },
+    /// There is something that is of no site of Prophet's. It was left untouched.
+    #[error(
+        "{name} in {place} is not of a site of Prophet's; write the site elsewhere, or say that what is \
+         there is to be replaced"
+    )]
+    #[non_exhaustive]
+    Occupied {
+        /// Where the site was to be.
+        place: String,
+        /// The file.
+        name: String,
+    },
     /// The database cannot be read.
     #[error("the site cannot be written, because the database cannot be read: {0}")]
     Database(#[source] Error),
@@ -119,6 +145,11 @@ pub enum SiteError {
 }
 
 impl SiteError {
+    /// An [`Occupied`](Self::Occupied).
+    pub fn occupied(place: impl Into<String>, name: impl Into<String>) -> Self {
+        Self::Occupied { place: place.into(), name: name.into() }
+    }
+
     /// A file that could not be put where it should be.
     pub fn sink(
         name: impl Into<String>,

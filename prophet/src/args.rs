@@ -82,7 +82,7 @@ pub(crate) struct Global {
     /// When to use colours: on a terminal, unless NO_COLOR is set, or as is said here.
     #[arg(long, global = true, value_enum, default_value_t, hide_default_value = true)]
     pub(crate) color: Color,
-    /// Says nothing but what was asked for, and errors.
+    /// Says nothing but what came of it, and errors: no notes, no progress.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }

@@ -146,9 +146,16 @@ impl ServeArgs {
             options = allowed.map_err(|error| Failure::usage(error.to_string()))?;
         }
         for host in &self.host {
+            if host.contains('/') {
+                return Err(Failure::usage(format!(
+                    "--host {host} is no name; write it without scheme and path, such as example.org"
+                )));
+            }
             options = options.host(host);
         }
         if let Some(directory) = &self.tree {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| Failure::io("used for --tree", directory.display(), &error))?;
             options = options.tree(directory);
         }
         if self.read_only {

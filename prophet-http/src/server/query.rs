@@ -79,9 +79,11 @@ impl Params {
 
     /// How many items are to be on a page.
     pub(super) fn limit(&self) -> Result<u64, Problem> {
-        match self.number("limit", MOST)? {
-            Some(0) => Err(Problem::malformed("the parameter limit is 0; it takes 1 or more")),
-            limit => Ok(limit.unwrap_or(USUAL)),
+        match self.number("limit", u64::MAX)?.unwrap_or(USUAL) {
+            limit @ 1..=MOST => Ok(limit),
+            limit => Err(Problem::malformed(format!(
+                "the parameter limit is {limit}; it takes a whole number from 1 to {MOST}"
+            ))),
         }
     }
 

@@ -41,6 +41,7 @@ async fn addresses_that_make_no_sense() {
         "/health?x=1",
         "/records.json?limit=1",
         "/records/bug.json?order=priority:down",
+        "/records/bug.json?where=priority==3",
         "/records/bug.json?where=title%3D%ff",
     ] {
         server.get(path).await.is(400, "malformed");

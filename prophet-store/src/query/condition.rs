@@ -28,6 +28,15 @@ pub enum InvalidCondition {
         /// The condition as given.
         given: String,
     },
+    /// More than one operator, or one that is none: `==`, `=>`, `:=`.
+    #[error(
+        "the condition {given:?} has more than an operator there: = takes numbers and texts alike; put a value that begins with = < > or ~, or a name that ends with :, into quotation marks"
+    )]
+    #[non_exhaustive]
+    Operators {
+        /// The condition as given.
+        given: String,
+    },
     /// What should be a property name is none.
     #[error("in the condition {given:?}: {why}")]
     #[non_exhaustive]
@@ -76,7 +85,7 @@ enum Operator {
 /// A value that reads as a whole number, a finite decimal one, `true` or `false` means that;
 /// with `=` and `!=` the text of these letters too, so that nobody has to know which of the two
 /// was stored. Everything else is text. Within quotation marks it is text whatever it is, as is a
-/// name with an operator in it; there `\"` and `\\` stand for `"` and `\`. Spaces around name,
+/// name with an operator in it or a colon at its end; there `\"` and `\\` stand for `"` and `\`. Spaces around name,
 /// operator and value do not count.
 ///
 /// ```
@@ -112,6 +121,12 @@ impl FromStr for Predicate {
             Some(found) if !absent => found,
             _ => return Err(InvalidCondition::Operator { given: given.to_owned() }),
         };
+        let quoted = text.starts_with('"');
+        let is_assignment = rest.starts_with('=') && !quoted && property.as_str().ends_with(':');
+        let is_doubled = value.starts_with(['=', '<', '>', '~']);
+        if is_assignment || (is_doubled && matches!(operator, Operator::Compare(_))) {
+            return Err(InvalidCondition::Operators { given: given.to_owned() });
+        }
         match operator {
             Operator::Compare(is) => compare(property, is, value, given),
             Operator::Matches(wanted) => {
@@ -260,6 +275,10 @@ mod tests {
             ("", "must not be empty"),
             ("=open", "must not be empty"),
             ("status!open", "cannot be read; write"),
+            ("priority==3", "more than an operator"),
+            ("priority=>3", "more than an operator"),
+            ("priority<>3", "more than an operator"),
+            ("done:=true", "more than an operator"),
             ("!status=open", "cannot be read; write"),
             ("status=\"open", "does not end it"),
             ("status=\"open\" now", "does not end it"),

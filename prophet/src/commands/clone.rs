@@ -34,7 +34,14 @@ impl CloneArgs {
     pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
         let place = everywhere(Place::parse(&self.source)?)?;
         let source = open::source(&place, "").await?;
-        let identity = Identity::new_replica(source.offer(&VersionVector::new()).await?.database)?;
+        let offer = source.offer(&VersionVector::new()).await?;
+        if !offer.basis.is_empty() {
+            return Err(Failure::failed(format!(
+                "{place} is for those who have what came before, and cannot be cloned; clone a bundle of \
+                 everything, or a replica, and pull from this one then"
+            )));
+        }
+        let identity = Identity::new_replica(offer.database)?;
         let (located, opened) = self.target.make(context, identity).await?;
         let mut config = located.config()?;
         config.set_peer(ORIGIN, &place.to_string())?;

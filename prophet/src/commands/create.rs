@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::Result;
 use crate::commands::records;
 use crate::context::Context;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 use crate::output::json;
 use crate::properties::{self, Assignment};
 
@@ -25,6 +25,12 @@ pub(crate) struct CreateArgs {
 
 impl CreateArgs {
     pub(crate) async fn run(self, context: &mut Context) -> Result<Exit> {
+        let named = self.record_type.as_str();
+        if named.contains('=') {
+            return Err(Failure::usage(format!(
+                "{named} is to be the type, such as bug, and looks like a property; write TYPE {named}"
+            )));
+        }
         let replica = context.writer().await?;
         let properties = properties::collect(&replica, &self.properties, &[]).await?;
         let key = replica.create(self.record_type, properties).await?;

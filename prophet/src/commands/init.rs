@@ -108,22 +108,26 @@ impl Target {
                 directory.display()
             )));
         }
-        std::fs::create_dir_all(&folder)
+        // Whoever is killed in the middle leaves nothing that looks like a replica.
+        let unfinished = folder.with_extension(identity.replica.to_string());
+        std::fs::create_dir_all(&unfinished)
             .map_err(|error| Failure::io("made", folder.display(), &error))?;
-        let made = self.fill(&folder, context, identity).await;
-        if made.is_err() {
+        let made = self.fill(&unfinished, context, identity).await.and_then(|()| {
+            std::fs::rename(&unfinished, &folder)
+                .map_err(|error| Failure::io("made", folder.display(), &error))
+        });
+        if let Err(failure) = made {
             // Nothing half-done is left; that failing too would change nothing about the error.
-            let _ = std::fs::remove_dir_all(&folder);
+            let _ = std::fs::remove_dir_all(&unfinished);
+            return Err(failure);
         }
-        made
+        let located = Located::in_folder(&folder)?;
+        let creator = context.creator(&located.config()?);
+        let opened = open::open(&located.place, &creator).await?;
+        Ok((located, opened))
     }
 
-    async fn fill(
-        &self,
-        folder: &Path,
-        context: &Context,
-        identity: Identity,
-    ) -> Result<(Located, Opened)> {
+    async fn fill(&self, folder: &Path, context: &Context, identity: Identity) -> Result<()> {
         let mut config = Located::in_folder(folder)?.config()?;
         config.set_replica(self.store.unwrap_or_default().in_folder());
         if let Some(creator) = &context.global.creator {
@@ -132,7 +136,7 @@ impl Target {
         config.save()?;
         let located = Located::in_folder(folder)?;
         let opened = open::create(&located.place, identity, &context.creator(&config)).await?;
-        Ok((located, opened))
+        Ok(opened.replica.close().await?)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Records as lines of JSON and as CSV, for other programs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::Read;
 
 use clap::ValueEnum;
 use prophet_files::exact_json;
 use prophet_store::{PropertyName, Record, RecordId, RecordKey, RecordType, Value};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -41,7 +43,35 @@ pub(crate) struct Portable {
     /// Its id; a new one, if it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<RecordId>,
+    #[serde(deserialize_with = "each_once")]
     pub(crate) properties: BTreeMap<PropertyName, Value>,
+}
+
+/// Properties, none of which is there twice: one of the values would be lost without a word.
+fn each_once<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<PropertyName, Value>, D::Error> {
+    struct EachOnce;
+
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<PropertyName, Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object with a value for each property")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut properties = BTreeMap::new();
+            while let Some(name) = map.next_key::<PropertyName>()? {
+                if properties.insert(name.clone(), map.next_value()?).is_some() {
+                    return Err(de::Error::custom(format!("property {name:?} is there twice")));
+                }
+            }
+            Ok(properties)
+        }
+    }
+
+    deserializer.deserialize_map(EachOnce)
 }
 
 impl Portable {
@@ -108,7 +138,10 @@ fn read_lines(file: &str, mut reader: impl Read) -> Result<Vec<(u64, Portable)>>
         if line.trim().is_empty() {
             continue;
         }
-        let record = exact_json(line.as_bytes()).map_err(|why| bad_line(file, number, why))?;
+        let record = exact_json(line.as_bytes()).map_err(|why| {
+            // Of the line alone, each is on its first one.
+            bad_line(file, number, why.to_string().replace(" at line 1 column ", " at column "))
+        })?;
         records.push((number, record));
     }
     Ok(records)

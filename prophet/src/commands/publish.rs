@@ -1,7 +1,9 @@
 //! `prophet publish`.
 
 use clap::Args;
-use prophet_files::{DirectoryTree, PublishOptions, Tree, publish, publish_site};
+use prophet_files::{
+    DirectoryTree, PublishError, PublishOptions, Tree, has_site, publish, publish_site,
+};
 use prophet_site::SiteOptions;
 use serde_json::json;
 
@@ -63,6 +65,9 @@ impl PublishArgs {
         };
         let report = publish(&replica, tree, options).await?;
         let mut said = match report.changesets {
+            0 if report.removed > 0 => {
+                format!("nothing in {} any more: the replica is empty", tree.place())
+            }
             0 => format!("nothing new for {}", tree.place()),
             new => format!("{} to {}", counted(new, "changeset"), tree.place()),
         };
@@ -83,6 +88,9 @@ impl PublishArgs {
                 }
             };
             let mut options = SiteOptions::new(title);
+            if self.replace {
+                options = options.replace();
+            }
             if let Some(url) = self.base_url {
                 options = options.base_url(url)?;
             }
@@ -91,6 +99,9 @@ impl PublishArgs {
             insert(&mut json, "site_files", json!(summary.files));
         }
         context.output.thing(&json, &said)?;
+        if !self.site && has_site(tree).await.map_err(PublishError::from)? {
+            context.output.note("the site beside it is as it was; --site brings it up to date");
+        }
         Ok(Exit::Done)
     }
 }

@@ -18,7 +18,8 @@ use crate::failure::{Exit, Failure};
 Conditions, all of which are to hold (with --any, one of which):
   status=open      is that; a number means the number, or the text of these digits
   status!=open     is there, and not that
-  priority>=3      < <= > >= compare
+  priority>=3      < <= > >= compare numbers with numbers, and texts with texts: priority:=3
+                   made a number, priority=3 a text
   title~^CLI       is text that the regular expression matches; !~ that it does not
   owner            is there
   '!owner'         is not there

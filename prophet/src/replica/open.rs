@@ -69,8 +69,14 @@ fn or_read_only<S>(
 ) -> Result<S, StoreError> {
     match opened {
         Err(StoreError::ReadOnly { .. }) => read_only(),
+        Err(StoreError::Io { source, .. }) if is_denied(&source) => read_only(),
         opened => opened,
     }
+}
+
+fn is_denied(source: &prophet_store::Source) -> bool {
+    let error = source.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 async fn read_into_memory(place: &Place, creator: &str) -> Result<Opened> {

@@ -73,7 +73,9 @@ impl ChangesetSource for Web {
     }
 }
 
-/// What the library says, for whom the option of a program is a variable of the environment.
+/// What the library says to programs, for people: they have variables of the environment, and no commits
+/// to send again.
 pub(crate) fn in_words_of_the_command(error: impl Display) -> String {
-    error.to_string().replace("`HttpOptions::bearer`", TOKEN)
+    let said = error.to_string().replace("`HttpOptions::bearer`", TOKEN);
+    said.replace("send it again to find out", "look whether it is there before you do it again")
 }

@@ -132,7 +132,7 @@ fn a_bucket_that_fails_in_passing_is_asked_again() {
         assert_eq!(counted, format!("{number}\n"));
     }
     let failed = cloud.bucket.events().iter().filter(|event| passed(event.outcome)).count();
-    assert!(failed > 20, "{failed} requests failed");
+    assert!(failed >= 5, "{failed} requests failed");
 }
 
 #[test]

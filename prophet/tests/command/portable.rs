@@ -88,6 +88,7 @@ fn what_cannot_be_imported_is_named_by_its_line_and_nothing_is() {
         ("{\"type\":\"_setting\",\"properties\":{}}", "belong to Prophet"),
         ("{\"type\":\"bug\",\"properties\":{\"a\":null}}", "line 3"),
         ("{\"type\":\"bug\",\"propertis\":{}}", "propertis"),
+        ("{\"type\":\"bug\",\"properties\":{\"a\":1,\"a\":2}}", "twice at column"),
         ("{\"type\":\"bug\",\"properties\":{\"a\":18446744073709551615}}", "line 3"),
         ("{\"type\":\"bug\",\"properties\":{\"a\":18446744073709551616}}", "quotation marks"),
     ] {

@@ -93,6 +93,15 @@ impl Person {
         std::fs::write(self.directory.join(file), content).unwrap();
     }
 
+    /// What there is in the directory, by name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     pub(crate) fn file(&self, file: &str) -> String {
         std::fs::read_to_string(self.directory.join(file)).unwrap()
     }

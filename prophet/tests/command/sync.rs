@@ -25,6 +25,7 @@ fn a_clone_has_what_its_origin_has_and_pulls_from_it() {
     ada.does(&["create", "bug", "title=one"]);
     let bob = office.person("bob");
     assert_eq!(bob.does(&["clone", "../ada"]), "1 changeset from ../ada\n");
+    assert_eq!(bob.names(), [".prophet"]);
     assert_eq!(bob.does(&["list"]), "#  title\n1  one\n");
     expect("name    where\norigin  [..]/ada\n", &bob.does(&["peers"]));
     ada.does(&["create", "bug", "title=two"]);
@@ -76,6 +77,19 @@ fn a_conflict_stays_open_in_a_script_and_is_resolved_by_a_vote_that_travels() {
     assert!(decided.contains("decided: \"fixed\", by majority of votes"), "{decided}");
     // The other one disagrees: a tie.
     assert!(ada.does(&["resolve", "1", "status=invalid"]).contains("still open"));
+}
+
+#[test]
+fn an_edit_of_what_is_contested_settles_it_and_says_so() {
+    let office = Office::new();
+    let (_ada, bob) = disagreeing(&office);
+    bob.runs(&["pull"]);
+    let edited = bob.runs(&["update", "1", "title=better"]);
+    assert!(!edited.stderr.contains("settles"), "{edited:?}");
+    let edited = bob.runs(&["update", "1", "status=open"]);
+    assert!(edited.stderr.contains("about status: this settles it"), "{edited:?}");
+    let again = bob.runs(&["update", "1", "status=closed"]);
+    assert!(!again.stderr.contains("settles"), "{again:?}");
 }
 
 #[test]
@@ -243,6 +257,9 @@ fn bundles_carry_what_somebody_lacks() {
     // A bundle is read without a replica, if it has everything.
     assert_eq!(bob.does(&["-r", "../ada/all.bundle", "search", "bug", "--count"]), "1\n");
     assert!(bob.fails(1, &["-r", "../ada/more.bundle", "list"]).contains("builds on what"));
+    let cleo = office.person("cleo");
+    assert!(cleo.fails(1, &["clone", "../ada/more.bundle"]).contains("cannot be cloned"));
+    assert_eq!(cleo.names(), [""; 0], "nothing is left");
     assert_eq!(
         bob.does(&["bundle", "apply", "../ada/more.bundle"]),
         "1 changeset from ../ada/more.bundle\n"
