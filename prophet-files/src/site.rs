@@ -66,8 +66,9 @@ impl Sink for Files<'_> {
 /// ```
 ///
 /// # Errors
-/// What the store says, and what keeps a file from being written: what was written before stays, and
-/// doing it again puts it right.
+/// [`SiteError::Occupied`] where there are pages of somebody else's, unless the options replace them. What
+/// the store says, and what keeps a file from being written: what was written before stays, and doing it
+/// again puts it right.
 pub async fn publish_site(
     replica: &Replica,
     tree: &dyn Tree,

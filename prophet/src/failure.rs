@@ -213,7 +213,10 @@ impl From<SiteError> for Failure {
             _ => None,
         };
         let exit = exit.map_or(Exit::Failed, |error| exit_of_source(error.cause()));
-        Self::new(exit, error.to_string())
+        match error {
+            SiteError::Occupied { .. } => Self::new(exit, format!("{error} (--replace)")),
+            error => Self::new(exit, error.to_string()),
+        }
     }
 }
 

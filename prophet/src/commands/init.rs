@@ -1,5 +1,7 @@
 //! `prophet init`.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -113,8 +115,8 @@ impl Target {
         std::fs::create_dir_all(&unfinished)
             .map_err(|error| Failure::io("made", folder.display(), &error))?;
         let made = self.fill(&unfinished, context, identity).await.and_then(|()| {
-            std::fs::rename(&unfinished, &folder)
-                .map_err(|error| Failure::io("made", folder.display(), &error))
+            let renamed = std::fs::rename(&unfinished, &folder).and_then(|()| sync(&folder));
+            renamed.map_err(|error| Failure::io("made", folder.display(), &error))
         });
         if let Err(failure) = made {
             // Nothing half-done is left; that failing too would change nothing about the error.
@@ -138,6 +140,15 @@ impl Target {
         let opened = open::create(&located.place, identity, &context.creator(&config)).await?;
         Ok(opened.replica.close().await?)
     }
+}
+
+/// Has the system keep the name of a folder: what is committed in it is not to vanish with it.
+fn sync(folder: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(beside.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn warn(context: &Context, opened: &Opened) {

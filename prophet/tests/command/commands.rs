@@ -267,7 +267,14 @@ fn a_replica_is_published_with_a_site_and_read_where_it_is() {
     let other = office.person_with_replica("other");
     other.does(&["create", "bug", "title=other"]);
     assert!(other.fails(1, &["publish", "../web"]).contains("--replace"));
-    other.does(&["publish", "../web", "--replace"]);
+    let replaced = other.runs(&["publish", "../web", "--replace"]);
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    assert!(replaced.stderr.contains("the site beside it is as it was"), "{replaced:?}");
+    // A site of one's own is not written over.
+    other.writes("index.html", "mine");
+    let said = other.fails(1, &["publish", ".", "--site"]);
+    assert!(said.contains("index.html") && said.contains("--replace"), "{said}");
+    assert_eq!(other.file("index.html"), "mine");
 }
 
 #[test]
