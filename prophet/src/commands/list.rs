@@ -29,8 +29,8 @@ impl ListArgs {
 
     pub(crate) async fn run_on(self, view: &View, context: &mut Context) -> Result<Exit> {
         let session = context.session().await?;
-        let types: Vec<_> = match self.record_type {
-            Some(record_type) => vec![record_type],
+        let types: Vec<_> = match &self.record_type {
+            Some(record_type) => vec![record_type.clone()],
             None => super::types::of(&session.replica).await?,
         };
         let queries: Vec<_> = types.iter().map(Query::of).collect::<Result<_, _>>()?;
@@ -38,7 +38,10 @@ impl ListArgs {
         let records: Streamed<'_, Record> = Box::pin(stream::iter(found).flatten());
         let shown = records::show(context.output, &session, records, &self.columns).await?;
         if shown == 0 {
-            context.output.note("there are no records; `prophet create TYPE name=value` makes one");
+            let of = self.record_type.map_or_else(String::new, |of| format!(" of the type {of}"));
+            context.output.note(&format!(
+                "there are no records{of}; `prophet create TYPE name=value` makes one"
+            ));
         }
         Ok(Exit::Done)
     }

@@ -65,7 +65,7 @@ impl SearchArgs {
 
     pub(crate) async fn run_on(self, view: &View, context: &mut Context) -> Result<Exit> {
         let session = context.session().await?;
-        let mut query = Query::of(self.record_type)?;
+        let mut query = Query::of(&self.record_type)?;
         let mut beyond = Beyond { any: Vec::new(), grep: self.grep };
         match self.any {
             true => beyond.any = self.conditions,
@@ -103,7 +103,11 @@ impl SearchArgs {
         }
         let shown = records::show(context.output, &session, found, &self.columns).await?;
         if shown == 0 {
-            context.output.note("nothing was found");
+            let any = session.replica.find(&Query::of(&self.record_type)?.limit(1)).next().await;
+            context.output.note(&match any.transpose()? {
+                Some(_) => "nothing was found".to_owned(),
+                None => format!("nothing was found: no record has the type {}", self.record_type),
+            });
         }
         Ok(Exit::Done)
     }

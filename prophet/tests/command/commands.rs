@@ -149,6 +149,9 @@ fn search_takes_conditions_orders_limits_and_patterns() {
     let none = ada.runs(&["search", "bug", "status=none"]);
     assert_eq!((none.code, none.stdout.as_str()), (0, ""));
     assert!(none.stderr.contains("nothing was found"));
+    let none = ada.runs(&["search", "bgu"]);
+    assert!(none.stderr.contains("no record has the type bgu"), "{none:?}");
+    assert!(ada.runs(&["list", "bgu"]).stderr.contains("no records of the type bgu"));
 }
 
 #[test]
