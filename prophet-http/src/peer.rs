@@ -217,9 +217,7 @@ impl HttpPeer {
         let (body, ended) = self.body(response)?;
         match StreamedBundle::begin(body, &self.connection.place).await {
             Ok(bundle) => Ok(Ok(Came::Bundle(Box::new(Incoming { bundle, ended })))),
-            Err(error) if ended.load(Ordering::Relaxed) => {
-                Ok(Err(Trouble::lost(error.to_string())))
-            }
+            Err(error) if ended.load(Ordering::Relaxed) => Ok(Err(broken_off(error))),
             Err(error) => Err(error),
         }
     }
@@ -258,6 +256,14 @@ fn content(response: &Response) -> &'static str {
     match response.headers().get(CONTENT_TYPE).and_then(|content| content.to_str().ok()) {
         Some(BUNDLE) => BUNDLE,
         _ => "",
+    }
+}
+
+/// What an answer that ended too early comes to. It will be said where that was.
+fn broken_off(error: Error) -> Trouble {
+    match error {
+        Error::BadSource { why, .. } => Trouble::lost(why),
+        other => Trouble::lost(other.to_string()),
     }
 }
 
@@ -349,7 +355,7 @@ impl Taking<'_> {
                 return Err(error);
             }
             if self.tried >= self.peer.connection.options.retries {
-                return Err(Trouble::lost(error.to_string()).at(&self.peer.connection.place));
+                return Err(broken_off(error).at(&self.peer.connection.place));
             }
             let pause = self.peer.connection.pause(self.tried, None);
             self.peer.on_runtime(async move { sleep(pause).await }).await?;
