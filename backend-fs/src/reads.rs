@@ -8,8 +8,8 @@ use futures_lite::future::block_on;
 use prophet_kv::{Entries, Reads};
 use prophet_store::{
     Authorship, Digest, Direction, HistoryScan, LogEntry, LogScan, MetadataKey, MetadataScan,
-    OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan, RecordState, Resolution,
-    ResolutionCursor, ResolutionScan, StoreError,
+    OriginCursor, OriginScan, Page, Position, Read, RecordCounts, RecordKey, RecordScan,
+    RecordState, RecordType, Resolution, ResolutionCursor, ResolutionScan, StoreError,
 };
 
 use crate::log::Log;
@@ -79,6 +79,13 @@ impl<'a> Log<'a> {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         block_on(self.reads().scan_records(scan))
+    }
+
+    pub(crate) fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        block_on(self.reads().count_records(record_type))
     }
 
     pub(crate) fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan, MetadataKey,
-    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan,
-    RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
-    Verification,
+    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordCounts, RecordKey,
+    RecordScan, RecordState, RecordType, ReplicaStore, Resolution, ResolutionCursor,
+    ResolutionScan, StoreError, Verification,
 };
 use prophet_writer::Writer;
 
@@ -97,6 +97,13 @@ impl ReplicaStore for FsStore {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.read(|log| log.scan_records(scan))
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.read(|log| log.count_records(record_type))
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -11,9 +11,9 @@ use futures_lite::future::block_on;
 use prophet_kv::Reads;
 use prophet_store::{
     Access, Authorship, Commit, Digest, Facts, Head, HistoryScan, LogEntry, LogScan, MetadataKey,
-    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan,
-    RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
-    Verification,
+    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordCounts, RecordKey,
+    RecordScan, RecordState, RecordType, ReplicaStore, Resolution, ResolutionCursor,
+    ResolutionScan, StoreError, Verification,
 };
 
 use crate::commit::Committed;
@@ -245,6 +245,13 @@ impl ReplicaStore for S3Store {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         read!(self, |reads| reads.scan_records(scan))
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        read!(self, |reads| reads.count_records(record_type))
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use futures_lite::future::block_on;
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan, MetadataKey,
-    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan,
-    RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
-    Verification,
+    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordCounts, RecordKey,
+    RecordScan, RecordState, RecordType, ReplicaStore, Resolution, ResolutionCursor,
+    ResolutionScan, StoreError, Verification,
 };
 use prophet_writer::Writer;
 
@@ -98,6 +98,13 @@ impl ReplicaStore for SledStore {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.read(|at| block_on(at.scan_records(scan)))
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.read(|at| block_on(at.count_records(record_type)))
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use prophet_store::{
-    Page, PageBuilder, Read, RecordId, RecordKey, RecordScan, RecordState, RecordType, StoreError,
-    codec,
+    Existence, Page, PageBuilder, Read, RecordCounts, RecordId, RecordKey, RecordScan, RecordState,
+    RecordType, StoreError, codec,
 };
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
@@ -22,6 +22,10 @@ const TYPE: &str = "SELECT id FROM record_type WHERE name = ?1";
 const STATE: &str = "SELECT r.state FROM record r WHERE r.type = \
      (SELECT t.id FROM record_type t WHERE t.name = ?1) AND r.uuid = ?2";
 const TYPES: &str = "SELECT id, name FROM record_type WHERE name >= ?1 ORDER BY name";
+
+const COUNTED: &str = "SELECT type, uuid, state FROM record WHERE state IS NOT NULL";
+const COUNTED_OF_TYPE: &str =
+    "SELECT type, uuid, state FROM record WHERE type = ?1 AND state IS NOT NULL";
 
 /// A hint may leave out any number of rows; a page looks at no more than this many.
 const ROWS_PER_PAGE: usize = 10_000;
@@ -142,6 +146,46 @@ pub(crate) fn scan(
             }
         }
         Ok(scanning.page.finished())
+    })
+}
+
+pub(crate) fn count(
+    conn: &Connection,
+    place: &str,
+    record_type: Option<&RecordType>,
+) -> Result<Read<RecordCounts>, StoreError> {
+    let failed = sql(place, "counting records");
+    head::pinned(conn, place, |at| {
+        let wanted = RecordScan { record_type: record_type.cloned(), ..RecordScan::default() };
+        let types = types(conn, place, &wanted)?;
+        let mut counts: BTreeMap<i64, (RecordType, u64)> =
+            types.into_iter().map(|(number, name)| (number, (name, 0))).collect();
+        // What the state says, whose checksum is compared, and not what the column beside it does.
+        let (statement, number) = match (record_type, counts.keys().next()) {
+            (Some(_), None) => return Ok(Read { value: RecordCounts::new(), at }),
+            (Some(_), number) => (COUNTED_OF_TYPE, number.copied()),
+            (None, _) => (COUNTED, None),
+        };
+        let mut statement = conn.prepare_cached(statement).map_err(&failed)?;
+        let mut rows = statement.query(params_from_iter(number)).map_err(&failed)?;
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let number: i64 = row.get(0).map_err(&failed)?;
+            let Some((name, count)) = counts.get_mut(&number) else {
+                return Err(damaged(place, "record", format!("there is no record type {number}")));
+            };
+            let key =
+                RecordKey::new(name.clone(), RecordId::from_bytes(row.get(1).map_err(&failed)?));
+            let state = row.get_ref(2).map_err(&failed)?.as_blob();
+            let state =
+                state.map_err(|error| damaged(place, format_args!("record {key}"), error))?;
+            let existence = codec::existence_of(&key, state);
+            if existence.map_err(decoding(place, format_args!("record {key}")))? == Existence::Alive
+            {
+                *count += 1;
+            }
+        }
+        let value = counts.into_values().filter(|(_, count)| *count > 0).collect();
+        Ok(Read { value, at })
     })
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use async_trait::async_trait;
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan, MetadataKey,
-    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan,
-    RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
-    Verification,
+    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordCounts, RecordKey,
+    RecordScan, RecordState, RecordType, ReplicaStore, Resolution, ResolutionCursor,
+    ResolutionScan, StoreError, Verification,
 };
 use prophet_writer::Writer;
 use rusqlite::Connection;
@@ -94,6 +94,13 @@ impl ReplicaStore for SqliteStore {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.read(|conn, place| records::scan(conn, place, scan))
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.read(|conn, place| records::count(conn, place, record_type))
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -66,6 +66,7 @@ macro_rules! for_each_check {
                 types_and_ids_order_records: R3,
                 a_type_is_not_a_prefix: V1,
                 a_cursor_may_be_of_another_type: R5,
+                what_exists_is_counted: R8,
             }
             log {
                 positions_have_no_gaps: L1,

@@ -16,8 +16,9 @@ use prophet_files::{DirectoryFetch, DirectoryTree, PublishOptions, PublishedSour
 use prophet_store::{
     Authorship, Bundle, ChangesetSource, Commit, Digest, Error, Facts, Head, HistoryScan, Identity,
     LogEntry, LogScan, MemoryStore, MemoryVolume, MetadataKey, MetadataScan, OriginCursor,
-    OriginScan, Page, Position, Read, RecordKey, RecordScan, RecordState, Replica, ReplicaStore,
-    Resolution, ResolutionCursor, ResolutionScan, StoreError, Verification, VersionVector, codec,
+    OriginScan, Page, Position, Read, RecordCounts, RecordKey, RecordScan, RecordState, RecordType,
+    Replica, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError, Verification,
+    VersionVector, codec,
 };
 use tempfile::TempDir;
 
@@ -131,6 +132,14 @@ impl ReplicaStore for Published {
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         let (at, far) = self.far()?;
         Ok(paged(at, far.scan_records(scan).await?))
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        let (at, far) = self.far()?;
+        Ok(read(at, far.count_records(record_type).await?))
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -15,8 +15,8 @@ use prophet_kv::{EntriesInMap, Reads, Report, verify, writes};
 use prophet_store::{
     Access, Authorship, Capabilities, Commit, Digest, Durability, Facts, Head, HistoryScan,
     Identity, LogEntry, LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page,
-    Position, Read, RecordKey, RecordScan, RecordState, ReplicaStore, Resolution, ResolutionCursor,
-    ResolutionScan, Sharing, StoreError, Verification,
+    Position, Read, RecordCounts, RecordKey, RecordScan, RecordState, RecordType, ReplicaStore,
+    Resolution, ResolutionCursor, ResolutionScan, Sharing, StoreError, Verification,
 };
 
 /// A replica in one file.
@@ -44,6 +44,8 @@ struct State {
 
 type Map<'a> = &'a BTreeMap<Vec<u8>, Vec<u8>>;
 type Result<T> = std::result::Result<T, StoreError>;
+type Metadata = (MetadataKey, Vec<u8>);
+type Paged<T, C> = Result<Page<T, C>>;
 
 impl State {
     const EMPTY: Self = Self { head: Head::EMPTY, map: BTreeMap::new() };
@@ -156,19 +158,23 @@ impl ReplicaStore for FileStore {
         self.state()?.reads(&self.facts).get_records(keys).await
     }
 
-    async fn scan_records(&self, scan: &RecordScan) -> Result<Page<RecordState, RecordKey>> {
+    async fn scan_records(&self, scan: &RecordScan) -> Paged<RecordState, RecordKey> {
         self.state()?.reads(&self.facts).scan_records(scan).await
     }
 
-    async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>> {
+    async fn count_records(&self, of: Option<&RecordType>) -> Result<Read<RecordCounts>> {
+        self.state()?.reads(&self.facts).count_records(of).await
+    }
+
+    async fn scan_log(&self, scan: &LogScan) -> Paged<LogEntry, Position> {
         self.state()?.reads(&self.facts).scan_log(scan).await
     }
 
-    async fn scan_history(&self, scan: &HistoryScan) -> Result<Page<LogEntry, Position>> {
+    async fn scan_history(&self, scan: &HistoryScan) -> Paged<LogEntry, Position> {
         self.state()?.reads(&self.facts).scan_history(scan).await
     }
 
-    async fn scan_origin(&self, scan: &OriginScan) -> Result<Page<Authorship, OriginCursor>> {
+    async fn scan_origin(&self, scan: &OriginScan) -> Paged<Authorship, OriginCursor> {
         self.state()?.reads(&self.facts).scan_origin(scan).await
     }
 
@@ -176,10 +182,7 @@ impl ReplicaStore for FileStore {
         self.state()?.reads(&self.facts).find_changesets(digests).await
     }
 
-    async fn scan_resolutions(
-        &self,
-        scan: &ResolutionScan,
-    ) -> Result<Page<Resolution, ResolutionCursor>> {
+    async fn scan_resolutions(&self, scan: &ResolutionScan) -> Paged<Resolution, ResolutionCursor> {
         self.state()?.reads(&self.facts).scan_resolutions(scan).await
     }
 
@@ -187,10 +190,7 @@ impl ReplicaStore for FileStore {
         self.state()?.reads(&self.facts).get_metadata(keys).await
     }
 
-    async fn scan_metadata(
-        &self,
-        scan: &MetadataScan,
-    ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>> {
+    async fn scan_metadata(&self, scan: &MetadataScan) -> Paged<Metadata, MetadataKey> {
         self.state()?.reads(&self.facts).scan_metadata(scan).await
     }
 

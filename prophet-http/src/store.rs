@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use prophet_store::{
     Access, Authorship, Capabilities, Commit, CommitId, Digest, Facts, Head, HistoryScan, LogEntry,
-    LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey,
-    RecordScan, RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, Sharing,
-    StoreError, Unreadable, Verification,
+    LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, Position, Read,
+    RecordCounts, RecordKey, RecordScan, RecordState, RecordType, ReplicaStore, Resolution,
+    ResolutionCursor, ResolutionScan, Sharing, StoreError, Unreadable, Verification,
 };
 
 use crate::connection::{Answered, Connection, Question, Trouble, What};
@@ -224,6 +224,13 @@ impl ReplicaStore for HttpStore {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.read(operation::SCAN_RECORDS, encode(scan)).await
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.read(operation::COUNT_RECORDS, encode(&record_type.cloned())).await
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -4,9 +4,10 @@ use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use prophet_store::{
-    Authorship, Digest, Direction, Head, HistoryScan, LogEntry, LogScan, MetadataKey, MetadataScan,
-    OriginCursor, OriginScan, Page, PageBuilder, PageLimit, Position, Read, RecordKey, RecordScan,
-    RecordState, Resolution, ResolutionCursor, ResolutionScan, StoreError,
+    Authorship, Digest, Direction, Existence, Head, HistoryScan, LogEntry, LogScan, MetadataKey,
+    MetadataScan, OriginCursor, OriginScan, Page, PageBuilder, PageLimit, Position, Read,
+    RecordCounts, RecordKey, RecordScan, RecordState, RecordType, Resolution, ResolutionCursor,
+    ResolutionScan, StoreError,
     codec::{self, RecordFilter},
 };
 use prophet_tables::{KeyRange, keys};
@@ -181,6 +182,28 @@ impl<'p, M: Map, E> Reads<'p, M, E> {
             }
         }
         Ok(page.finished())
+    }
+
+    /// [`ReplicaStore::count_records`](prophet_store::ReplicaStore::count_records). It takes a look at
+    /// every record of what is counted, and decodes none but those whose existence is contested.
+    ///
+    /// # Errors
+    /// Damage, and what keeps from reading.
+    pub async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        let mut counts = RecordCounts::new();
+        let range = record_type.map_or_else(keys::records, keys::records_of);
+        let mut found = self.map.scan(range, Direction::Forward);
+        while let Some((key, sealed)) = found.next().await? {
+            let key = keys::to_record(&key).ok_or_else(|| self.misplaced("a record"))?;
+            let existence = codec::existence_of(&key, &sealed);
+            if self.decode(format_args!("record {key}"), existence)? == Existence::Alive {
+                *counts.entry(key.record_type().clone()).or_default() += 1;
+            }
+        }
+        Ok(self.answer(counts))
     }
 
     /// [`ReplicaStore::scan_origin`](prophet_store::ReplicaStore::scan_origin).

@@ -88,9 +88,9 @@ pub use query::{
 pub use record::{Existence, RecordState};
 pub use register::{Ballot, CastVote, Register, RegisterName, Write};
 pub use replica::{
-    AsOf, Attribution, Bundle, BundleSummary, Candidate, Choice, Conflict, ConflictCounts, Counts,
-    Edit, Edited, Flip, Fork, HistoryChange, HistoryEntry, HistoryVote, Joined, Progress,
-    PullOptions, PullReport, Record, RecordDiff, RecordRules, RecordedVote, RegisterDiff, Replica,
+    AsOf, Attribution, Bundle, BundleSummary, Candidate, Choice, Conflict, ConflictCounts, Edit,
+    Edited, Flip, Fork, HistoryChange, HistoryEntry, HistoryVote, Joined, Progress, PullOptions,
+    PullReport, Record, RecordDiff, RecordRules, RecordedVote, RegisterDiff, Replica,
     ReplicaOptions, Resolver, Settings, Side, StepKind, Streamed, StreamedBundle, Why,
 };
 pub use resolution::Resolution;
@@ -98,8 +98,8 @@ pub use source::{ChangesetSource, Offer};
 pub use store::{
     Access, Action, Authorship, Capabilities, Commit, Direction, Durability, Facts, Head,
     HistoryScan, Identity, LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page,
-    PageBuilder, PageLimit, Read, RecordScan, ReplicaStore, ResolutionCursor, ResolutionScan,
-    Sharing, Source, StoreError, Verification,
+    PageBuilder, PageLimit, Read, RecordCounts, RecordScan, ReplicaStore, ResolutionCursor,
+    ResolutionScan, Sharing, Source, StoreError, Verification,
 };
 pub use time::Timestamp;
 pub use typed::{Properties, TypedError, from_properties, from_value, to_value};

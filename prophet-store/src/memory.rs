@@ -8,14 +8,14 @@ use async_trait::async_trait;
 
 use crate::id::{CommitId, ConflictId, Digest, Position, ReplicaId, Sequence, Version};
 use crate::log::LogEntry;
-use crate::name::RecordKey;
-use crate::record::RecordState;
+use crate::name::{RecordKey, RecordType};
+use crate::record::{Existence, RecordState};
 use crate::resolution::Resolution;
 use crate::store::{
     Access, Authorship, Capabilities, Commit, Direction, Durability, Facts, Head, HistoryScan,
     Identity, LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, PageBuilder,
-    PageLimit, Read, RecordScan, ReplicaStore, ResolutionCursor, ResolutionScan, Sharing,
-    StoreError, Verification,
+    PageLimit, Read, RecordCounts, RecordScan, ReplicaStore, ResolutionCursor, ResolutionScan,
+    Sharing, StoreError, Verification,
 };
 
 /// How many commit ids are remembered, as rule C4 asks.
@@ -335,6 +335,23 @@ impl ReplicaStore for MemoryStore {
                 .take_while(|(key, _)| wanted(key))
                 .map(|(key, state)| (state.clone(), key.clone(), state.approximate_size()));
             Ok(fill(scan.limit, contents.head, records))
+        })
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.with(|contents| {
+            let mut value = RecordCounts::new();
+            for state in contents.records.values() {
+                let of = state.key().record_type();
+                let wanted = record_type.is_none_or(|wanted| wanted == of);
+                if wanted && state.existence() == Existence::Alive {
+                    *value.entry(of.clone()).or_default() += 1;
+                }
+            }
+            Ok(Read { value, at: contents.head })
         })
     }
 

@@ -853,6 +853,13 @@ impl ReplicaStore for Counted {
         self.reads.records.fetch_add(1, Ordering::Relaxed);
         self.store.scan_records(scan).await
     }
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.reads.records.fetch_add(1, Ordering::Relaxed);
+        self.store.count_records(record_type).await
+    }
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
         let page = self.store.scan_log(scan).await?;
         self.reads.log.fetch_add(1, Ordering::Relaxed);

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, LogEntry, LogScan, MemoryStore,
-    MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey,
-    RecordScan, RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan,
-    StoreError, Verification,
+    MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordCounts,
+    RecordKey, RecordScan, RecordState, RecordType, ReplicaStore, Resolution, ResolutionCursor,
+    ResolutionScan, StoreError, Verification,
 };
 
 #[derive(Debug)]
@@ -54,6 +54,13 @@ impl ReplicaStore for Recorder {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.store.scan_records(scan).await
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.store.count_records(record_type).await
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

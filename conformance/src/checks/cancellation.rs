@@ -105,10 +105,11 @@ async fn drop_reads(store: &Store, polls: usize) {
     let history = HistoryScan { record: key("bug", 1), after: None, direction, limit };
     let authored = OriginScan { origin: origin(1), after: None, direction, limit };
     let digests = [prophet_store::Digest::from_bytes([1; 32])];
-    let reads: [Pin<Box<dyn Future<Output = ()> + '_>>; 11] = [
+    let reads: [Pin<Box<dyn Future<Output = ()> + '_>>; 12] = [
         Box::pin(async { drop(store.head().await) }),
         Box::pin(async { drop(store.get_records(&keys).await) }),
         Box::pin(async { drop(store.scan_records(&records).await) }),
+        Box::pin(async { drop(store.count_records(None).await) }),
         Box::pin(async { drop(store.scan_log(&log).await) }),
         Box::pin(async { drop(store.scan_history(&history).await) }),
         Box::pin(async { drop(store.scan_origin(&authored).await) }),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use prophet_store::{PageLimit, StoreError};
+use prophet_store::{PageLimit, RecordCounts, RecordType, StoreError};
 
 use crate::disaster::{Again as _, Course, cases, chosen, watched};
 use crate::failure::{Failure, Outcome, ensure, ensure_eq, ensure_error};
@@ -304,6 +304,15 @@ impl Reading<'_> {
         let came = read.map(|read| read.value.into_iter().flatten().collect());
         let of = |model: &Model| model.records.values().cloned().collect::<Vec<_>>();
         self.judge("what a batch of records finds", came, of)?;
+
+        // A type as often as it was counted, so that what is hidden is judged as it is elsewhere.
+        let each = |counts: RecordCounts| -> Vec<RecordType> {
+            let counts = counts.into_iter();
+            counts.flat_map(|(of, count)| (0..count).map(move |_| of.clone())).collect()
+        };
+        let read = store.count_records(None).await.map_err(Failure::from);
+        let of = |model: &Model| each(model.counts(None));
+        self.judge("how many records are counted", read.map(|read| each(read.value)), of)?;
 
         let digests: Vec<_> = all.log.iter().map(|entry| entry.changeset.digest()).collect();
         let read = store.find_changesets(&digests).await.map_err(Failure::from);

@@ -181,6 +181,7 @@ async fn says_closed(store: &Store, commit: &prophet_store::Commit) -> Outcome {
         store.get_records(&[key("bug", 1)]),
         store.get_records(&[]),
         store.scan_records(&Default::default()),
+        store.count_records(None),
         store.scan_log(&Default::default()),
         store.scan_history(&history),
         store.scan_origin(&authored),

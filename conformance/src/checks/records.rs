@@ -1,6 +1,6 @@
 //! Reading records.
 
-use prophet_store::{PageLimit, RecordScan, Value};
+use prophet_store::{PageLimit, RecordCounts, RecordScan, Value};
 
 use crate::failure::{Outcome, ensure, ensure_eq, under};
 use crate::fixtures::{World, key, origin, record_kind};
@@ -143,6 +143,41 @@ pub(crate) async fn a_cursor_may_be_of_another_type(context: &Context<'_>) -> Ou
         let found = found.map_err(under("R5"))?;
         let keys: Vec<_> = found.iter().map(|state| state.key().clone()).collect();
         ensure_eq!(R5, keys, expected, "the records of type bug after {after}");
+    }
+    world.model.expect(&store).await
+}
+
+pub(crate) async fn what_exists_is_counted(context: &Context<'_>) -> Outcome {
+    let mut world = World::new();
+    let mut draft = world.draft();
+    for name in ["bug", "bugs", "bu", "Bug", "bug\u{301}", "gone"] {
+        for number in 1..4 {
+            draft = draft.edit(&key(name, number), &[("n", Value::from(u32::from(number)))]);
+        }
+    }
+    let mut commits = vec![draft.finish()];
+    let draft = world.draft().delete(&key("bug", 1)).delete(&key("bug", 2));
+    let draft = draft.delete(&key("gone", 1)).delete(&key("gone", 2)).delete(&key("gone", 3));
+    // Deleted here, and created elsewhere without sight of that.
+    let disputed = [("n", Value::from(7))];
+    let draft = draft.meet(origin(2), &key("bug", 2), &disputed, &[], &[], &[]);
+    commits.push(draft.finish());
+    let store = context.create_with(&commits).await?;
+    let counts = |counts: &[(&str, u64)]| -> RecordCounts {
+        counts.iter().map(|(name, count)| (record_kind(name), *count)).collect()
+    };
+    let all = [("bug", 2), ("bugs", 3), ("bu", 3), ("Bug", 3), ("bug\u{301}", 3)];
+    let cases = [
+        (None, counts(&all)),
+        (Some("bug"), counts(&[("bug", 2)])),
+        (Some("bugs"), counts(&[("bugs", 3)])),
+        (Some("gone"), counts(&[])),
+        (Some("b"), counts(&[])),
+    ];
+    for (record_type, expected) in cases {
+        let read = store.count_records(record_type.map(record_kind).as_ref()).await?;
+        ensure_eq!(R8, read.value, expected, "how many records of {record_type:?} there are");
+        ensure_eq!(R1, read.at, world.model.head, "the head that they were counted at");
     }
     world.model.expect(&store).await
 }

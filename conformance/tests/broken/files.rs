@@ -9,9 +9,9 @@ use conformance::{Harness, Place, Store};
 use futures_lite::future::block_on;
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan, MetadataKey,
-    MetadataScan, OriginCursor, OriginScan, Page, PageLimit, Position, Read, RecordKey, RecordScan,
-    RecordState, ReplicaStore as _, Resolution, ResolutionCursor, ResolutionScan, StoreError,
-    Verification,
+    MetadataScan, OriginCursor, OriginScan, Page, PageLimit, Position, Read, RecordCounts,
+    RecordKey, RecordScan, RecordState, RecordType, ReplicaStore as _, Resolution,
+    ResolutionCursor, ResolutionScan, StoreError, Verification,
 };
 use tempfile::TempDir;
 

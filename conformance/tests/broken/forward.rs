@@ -31,6 +31,13 @@ macro_rules! forward {
                 self.page(self.inner().await?.scan_records(&scan).await?)
             }
 
+            async fn count_records(
+                &self,
+                record_type: Option<&RecordType>,
+            ) -> Result<Read<RecordCounts>, StoreError> {
+                self.inner().await?.count_records(record_type).await
+            }
+
             async fn scan_log(
                 &self,
                 scan: &LogScan,

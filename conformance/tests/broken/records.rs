@@ -1,7 +1,7 @@
 //! Stores that are wrong about records.
 
 use futures_lite::future::block_on;
-use prophet_store::{Existence, Page, RecordKey, RecordScan, Register};
+use prophet_store::{Existence, Page, PageLimit, RecordKey, RecordScan, RecordState, Register};
 
 use crate::fault::{Fault, fault};
 use crate::tools::rewritten;
@@ -77,5 +77,59 @@ pub(crate) fn faults() -> Vec<Fault> {
                 }
             })
         }),
+        fault("counts what is deleted", &["records::what_exists_is_counted"]).hooks(
+            |handle, hooks| {
+                let inner = handle.inner.clone();
+                hooks.counts(move |record_type, read| {
+                    let record_type = record_type.cloned();
+                    let limit = PageLimit::items(usize::MAX);
+                    let all = RecordScan { record_type, limit, ..RecordScan::default() };
+                    let Ok(all) = block_on(inner.scan_records(&all)) else { return };
+                    read.value.clear();
+                    for state in all.items {
+                        *read.value.entry(state.key().record_type().clone()).or_default() += 1;
+                    }
+                })
+            },
+        ),
+        fault("counts what is undecided as gone", &["records::what_exists_is_counted"]).hooks(
+            |handle, hooks| {
+                let inner = handle.inner.clone();
+                hooks.counts(move |_, read| {
+                    let Ok(all) = block_on(inner.scan_records(&RecordScan::default())) else {
+                        return;
+                    };
+                    let disputed = |state: &&RecordState| state.existence_register().is_contested();
+                    for state in all.items.iter().filter(disputed) {
+                        if let Some(count) = read.value.get_mut(state.key().record_type()) {
+                            *count -= 1;
+                        }
+                    }
+                })
+            },
+        ),
+        fault("names types of which nothing is left", &["records::what_exists_is_counted"]).hooks(
+            |handle, hooks| {
+                let inner = handle.inner.clone();
+                hooks.counts(move |record_type, read| {
+                    let record_type = record_type.cloned();
+                    let all = RecordScan { record_type, ..RecordScan::default() };
+                    let Ok(all) = block_on(inner.scan_records(&all)) else { return };
+                    for state in all.items {
+                        read.value.entry(state.key().record_type().clone()).or_default();
+                    }
+                })
+            },
+        ),
+        fault("counts all types for one", &["records::what_exists_is_counted"]).hooks(
+            |handle, hooks| {
+                let inner = handle.inner.clone();
+                hooks.counts(move |_, read| {
+                    if let Ok(all) = block_on(inner.count_records(None)) {
+                        *read = all;
+                    }
+                })
+            },
+        ),
     ]
 }

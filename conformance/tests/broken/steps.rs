@@ -12,8 +12,8 @@ use futures_lite::future::block_on;
 use prophet_store::{
     Authorship, Commit, CommitId, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan,
     MemoryStore, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, PageLimit, Position,
-    Read, RecordKey, RecordScan, RecordState, ReplicaStore as _, Resolution, ResolutionCursor,
-    ResolutionScan, StoreError, Verification,
+    Read, RecordCounts, RecordKey, RecordScan, RecordState, RecordType, ReplicaStore as _,
+    Resolution, ResolutionCursor, ResolutionScan, StoreError, Verification,
 };
 
 use crate::subject::Subject;

@@ -14,8 +14,9 @@ use futures_lite::future::block_on;
 use prophet_store::{
     Access, Authorship, Capabilities, Commit, DatabaseId, Digest, Durability, Facts, Head,
     HistoryScan, Identity, LogEntry, LogScan, MemoryStore, MetadataKey, MetadataScan, OriginCursor,
-    OriginScan, Page, Position, Read, RecordKey, RecordScan, RecordState, ReplicaId, ReplicaStore,
-    Resolution, ResolutionCursor, ResolutionScan, Sharing, StoreError, Verification,
+    OriginScan, Page, Position, Read, RecordCounts, RecordKey, RecordScan, RecordState, RecordType,
+    ReplicaId, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, Sharing, StoreError,
+    Verification,
 };
 use tempfile::TempDir;
 
@@ -313,6 +314,13 @@ impl ReplicaStore for FileStore {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.now()?.scan_records(scan).await
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.now()?.count_records(record_type).await
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, LogEntry, LogScan, MetadataKey,
-    MetadataScan, OriginCursor, OriginScan, Page, PageLimit, Position, Read, RecordKey, RecordScan,
-    RecordState, Resolution, ResolutionCursor, ResolutionScan, StoreError, Verification,
+    MetadataScan, OriginCursor, OriginScan, Page, PageLimit, Position, Read, RecordCounts,
+    RecordKey, RecordScan, RecordState, RecordType, Resolution, ResolutionCursor, ResolutionScan,
+    StoreError, Verification,
 };
 
 /// The kinds of calls.
@@ -80,6 +81,7 @@ hooks! {
     names: (&mut Vec<MetadataKey>);
     metadata: (&mut Read<Vec<Option<Vec<u8>>>>);
     record_scan: (&mut RecordScan);
+    counts: (Option<&RecordType>, &mut Read<RecordCounts>);
     record_page: (&RecordScan, &mut Page<RecordState, RecordKey>);
     log_scan: (&mut LogScan);
     log_page: (&LogScan, &mut Page<LogEntry, Position>);

@@ -9,9 +9,9 @@ use conformance::Store;
 use futures_lite::future::yield_now;
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, LogEntry, LogScan, MetadataKey,
-    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordKey, RecordScan,
-    RecordState, ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError,
-    Verification,
+    MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordCounts, RecordKey,
+    RecordScan, RecordState, RecordType, ReplicaStore, Resolution, ResolutionCursor,
+    ResolutionScan, StoreError, Verification,
 };
 
 use super::hooks::{Call, Hooks, Paged};
@@ -143,6 +143,19 @@ impl ReplicaStore for Wrapped {
             hook!(self.record_page(scan, &mut page));
             self.paged(&mut page, scan.after.clone(), |state| state.key().clone());
             Ok(page)
+        })
+        .await
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.pass(Call::Read, async {
+            let mut read = self.inner.count_records(record_type).await?;
+            hook!(self.counts(record_type, &mut read));
+            hook!(self.at(&mut read.at));
+            Ok(read)
         })
         .await
     }

@@ -1,5 +1,7 @@
 //! How the parts of questions and answers are framed.
 
+use std::collections::BTreeMap;
+
 use prophet_store::{
     Authorship, CommitId, ConflictId, DatabaseId, Digest, Direction, Head, LogEntry, MetadataKey,
     Page, PageLimit, Position, Read, RecordId, RecordKey, RecordState, RecordType, ReplicaId,
@@ -47,6 +49,25 @@ impl<A: Wire, B: Wire> Wire for (A, B) {
 
     fn take(input: &mut In<'_>) -> Result<Self, Malformed> {
         Ok((A::take(input)?, B::take(input)?))
+    }
+}
+
+/// Each key once, in rising order.
+impl<K: Wire + Ord, V: Wire> Wire for BTreeMap<K, V> {
+    fn put(&self, out: &mut Out) {
+        out.number(self.len() as u64);
+        for (key, value) in self {
+            key.put(out);
+            value.put(out);
+        }
+    }
+
+    fn take(input: &mut In<'_>) -> Result<Self, Malformed> {
+        let pairs: Vec<(K, V)> = input.list()?;
+        match pairs.is_sorted_by(|(one, _), (other, _)| one < other) {
+            true => Ok(pairs.into_iter().collect()),
+            false => Err(malformed("keys are repeated or out of order")),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod operation {
     pub(crate) const FACTS: &str = "facts";
     pub(crate) const HEAD: &str = "head";
     pub(crate) const GET_RECORDS: &str = "get_records";
+    pub(crate) const COUNT_RECORDS: &str = "count_records";
     pub(crate) const SCAN_RECORDS: &str = "scan_records";
     pub(crate) const SCAN_LOG: &str = "scan_log";
     pub(crate) const SCAN_HISTORY: &str = "scan_history";

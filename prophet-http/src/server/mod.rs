@@ -68,7 +68,7 @@ use hyper::header::{
     AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION,
     RETRY_AFTER,
 };
-use prophet_store::{Counts, Head, Replica};
+use prophet_store::{Head, RecordCounts, Replica};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
@@ -92,7 +92,7 @@ struct App {
     options: ServerOptions,
     limits: Limits,
     /// The types and their numbers as they were last counted, and at which head.
-    types: Mutex<Option<(Head, Counts)>>,
+    types: Mutex<Option<(Head, RecordCounts)>>,
     tree: Option<Published>,
     /// Whether the server is about to end, for those who wait for something.
     end: watch::Sender<bool>,

@@ -10,8 +10,8 @@ use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use prophet_store::{
-    Commit, HistoryScan, LogScan, MetadataScan, OriginScan, PageLimit, RecordScan, Replica,
-    ReplicaStore, ResolutionScan, StoreError, limits,
+    Commit, HistoryScan, LogScan, MetadataScan, OriginScan, PageLimit, RecordScan, RecordType,
+    Replica, ReplicaStore, ResolutionScan, StoreError, limits,
 };
 
 use super::answer::{Refusal, all, expect, speak};
@@ -97,6 +97,10 @@ async fn answer(
             let scan: RecordScan = given(body)?;
             let limit = bounded(scan.limit);
             said(store.scan_records(&RecordScan { limit, ..scan }).await)
+        }
+        operation::COUNT_RECORDS => {
+            let record_type: Option<RecordType> = given(body)?;
+            said(store.count_records(record_type.as_ref()).await)
         }
         operation::SCAN_LOG => {
             let scan: LogScan = given(body)?;

@@ -18,8 +18,8 @@ use prophet_kv::{EntriesInMap, Found, Map, Reads, Scan, verify, writes};
 use prophet_store::{
     Access, Authorship, Capabilities, Commit, Digest, Direction, Durability, Facts, Head,
     HistoryScan, Identity, LogEntry, LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan,
-    Page, Position, Read, RecordKey, RecordScan, RecordState, ReplicaStore, Resolution,
-    ResolutionCursor, ResolutionScan, Sharing, StoreError, Verification,
+    Page, Position, Read, RecordCounts, RecordKey, RecordScan, RecordState, RecordType,
+    ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, Sharing, StoreError, Verification,
 };
 use prophet_tables::KeyRange;
 
@@ -148,6 +148,13 @@ impl ReplicaStore for MapStore {
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.reads()?.scan_records(scan).await
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.reads()?.count_records(record_type).await
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {

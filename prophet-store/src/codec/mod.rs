@@ -22,7 +22,7 @@ mod wire;
 
 pub use envelope::{Content, DecodeError, MAGIC, VERSION};
 pub(crate) use envelope::{content, read_sealed, sealed_len};
-pub use filter::RecordFilter;
+pub use filter::{RecordFilter, existence_of};
 pub use wire::Malformed;
 
 use crate::changeset::{Changeset, Header, Kind, Payload};

@@ -1,19 +1,15 @@
 //! Finding records.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use futures_lite::{StreamExt as _, stream};
 
 use crate::error::Error;
 use crate::ext::ReplicaStoreExt as _;
-use crate::name::RecordType;
 use crate::query::{Cursor, Predicate, Query};
 use crate::replica::metadata::contested_prefix;
 use crate::replica::{Record, Replica, Streamed};
-use crate::store::RecordScan;
-
-/// How many records there are of each type that has any.
-pub type Counts = BTreeMap<RecordType, u64>;
+use crate::store::{RecordCounts, RecordScan};
 
 impl Replica {
     /// The records that satisfy `query`, in its order, as a stream. Those that are
@@ -72,6 +68,11 @@ impl Replica {
     /// # Errors
     /// What the store says.
     pub async fn count(&self, query: &Query) -> Result<u64, Error> {
+        if query.predicate() == &Predicate::All && !query.is_of_contested() {
+            let record_type = query.record_type();
+            let counts = self.inner.store.count_records(Some(record_type)).await?.value;
+            return Ok(counts.get(record_type).copied().unwrap_or(0));
+        }
         count(self.find(&query.all())).await
     }
 
@@ -80,22 +81,9 @@ impl Replica {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn record_types(&self) -> Result<Counts, Error> {
-        let mut counts = Counts::new();
-        let mut states = self.inner.store.stream_records(RecordScan::default());
-        while let Some(state) = states.next().await {
-            let state = state?;
-            let record_type = state.key().record_type();
-            if Record::of(&state).is_none() || record_type.is_reserved() {
-                continue;
-            }
-            match counts.get_mut(record_type) {
-                Some(count) => *count += 1,
-                None => {
-                    counts.insert(record_type.clone(), 1);
-                }
-            }
-        }
+    pub async fn record_types(&self) -> Result<RecordCounts, Error> {
+        let mut counts = self.inner.store.count_records(None).await?.value;
+        counts.retain(|record_type, _| !record_type.is_reserved());
         Ok(counts)
     }
 

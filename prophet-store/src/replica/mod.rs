@@ -38,7 +38,6 @@ pub use bundle::{Bundle, BundleSummary, StreamedBundle};
 pub use conflicts::{Attribution, Candidate, Conflict, ConflictCounts, RecordedVote};
 pub use diff::{RecordDiff, RegisterDiff};
 pub use edit::{Edit, Edited};
-pub use find::Counts;
 pub use history::{HistoryChange, HistoryEntry, HistoryVote, StepKind};
 pub use pull::{Choice, Progress, PullOptions, PullReport, Resolver, Side};
 pub use receive::Fork;

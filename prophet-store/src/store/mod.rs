@@ -17,12 +17,12 @@ pub use error::{Action, Source, StoreError};
 pub use facts::{Access, Capabilities, Durability, Facts, Head, Identity, Sharing};
 pub use page::{
     Authorship, Direction, HistoryScan, LogScan, MetadataScan, OriginCursor, OriginScan, Page,
-    PageBuilder, PageLimit, Read, RecordScan, ResolutionCursor, ResolutionScan,
+    PageBuilder, PageLimit, Read, RecordCounts, RecordScan, ResolutionCursor, ResolutionScan,
 };
 
 use crate::id::{Digest, Position};
 use crate::log::LogEntry;
-use crate::name::RecordKey;
+use crate::name::{RecordKey, RecordType};
 use crate::record::RecordState;
 use crate::resolution::Resolution;
 
@@ -70,6 +70,12 @@ pub trait ReplicaStore: Debug + Send + Sync + 'static {
         &self,
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError>;
+
+    /// How many records exist, of each type that has any, or of this type alone (rules R1, R2, R8).
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError>;
 
     /// A page of the log (rules R1 to R5, L1).
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError>;

@@ -1,5 +1,7 @@
 //! Reads: what is asked for, and the pages that answer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ConflictId, Digest, Position, ReplicaId, Sequence};
@@ -94,6 +96,9 @@ pub struct Read<T> {
     /// The head that it was read at.
     pub at: Head,
 }
+
+/// How many records exist, of each type that has any.
+pub type RecordCounts = BTreeMap<RecordType, u64>;
 
 /// Which way a scan goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -126,6 +126,12 @@ impl ReplicaStore for Scripted {
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.store.scan_records(scan).await
     }
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.store.count_records(record_type).await
+    }
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
         self.store.scan_log(scan).await
     }

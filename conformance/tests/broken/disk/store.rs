@@ -7,8 +7,8 @@ use futures_lite::future::block_on;
 use prophet_store::{
     Authorship, Commit, DatabaseId, Digest, Durability, Facts, Head, HistoryScan, Identity,
     LogEntry, LogScan, MemoryStore, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page,
-    Position, Read, RecordKey, RecordScan, RecordState, ReplicaId, ReplicaStore, Resolution,
-    ResolutionCursor, ResolutionScan, StoreError, Verification,
+    Position, Read, RecordCounts, RecordKey, RecordScan, RecordState, RecordType, ReplicaId,
+    ReplicaStore, Resolution, ResolutionCursor, ResolutionScan, StoreError, Verification,
 };
 
 use super::frame::{self, Framed, HEAD, Parts};
@@ -338,6 +338,14 @@ impl ReplicaStore for DiskStore {
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
         self.check()?;
         self.memory.scan_records(scan).await
+    }
+
+    async fn count_records(
+        &self,
+        record_type: Option<&RecordType>,
+    ) -> Result<Read<RecordCounts>, StoreError> {
+        self.check()?;
+        self.memory.count_records(record_type).await
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
