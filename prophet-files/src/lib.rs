@@ -50,6 +50,6 @@ pub use json::exact_json;
 pub use object::ObjectTree;
 pub use publish::{PublishError, PublishOptions, PublishReport, publish};
 #[cfg(feature = "site")]
-pub use site::{has_site, publish_site};
+pub use site::{check_site, has_site, publish_site};
 pub use source::PublishedSource;
 pub use tree::{DirectoryTree, Tree};

@@ -74,28 +74,46 @@ pub async fn publish_site(
     tree: &dyn Tree,
     options: SiteOptions,
 ) -> Result<SiteSummary, SiteError> {
-    let sink = |error: FetchError| SiteError::sink(SITE, error);
     let mut options = options;
-    match written(tree).await.map_err(sink)? {
+    match allowed(tree, &options).await? {
         Before::Ours(before) => {
             let now = about(replica, &options, Position::new(before.position)).await?;
             if *before == now {
                 options = options.since(Position::new(before.position));
             }
         }
-        Before::Foreign(name) if !options.replaces() => {
-            return Err(SiteError::occupied(tree.place(), name));
-        }
         // If it ends before its end, what there is by then is known to be a site.
         Before::Nothing | Before::Foreign(_) => {
             let nothing_yet = about(replica, &options, Position::ZERO).await?;
-            put(tree, &nothing_yet).await.map_err(sink)?;
+            put(tree, &nothing_yet).await.map_err(not_put)?;
         }
     }
     let summary = write_site(replica, &mut Files(tree), &options).await?;
     let now = about(replica, &options, summary.position).await?;
-    put(tree, &now).await.map_err(sink)?;
+    put(tree, &now).await.map_err(not_put)?;
     Ok(summary)
+}
+
+/// Whether [`publish_site`] may write there with these options: for asking before the log is published.
+///
+/// # Errors
+/// [`SiteError::Occupied`] where there are pages of somebody else's, unless the options replace them; a
+/// tree that cannot be read.
+pub async fn check_site(tree: &dyn Tree, options: &SiteOptions) -> Result<(), SiteError> {
+    allowed(tree, options).await.map(drop)
+}
+
+async fn allowed(tree: &dyn Tree, options: &SiteOptions) -> Result<Before, SiteError> {
+    match written(tree).await.map_err(not_put)? {
+        Before::Foreign(name) if !options.replaces() => {
+            Err(SiteError::occupied(tree.place(), name))
+        }
+        before => Ok(before),
+    }
+}
+
+fn not_put(error: FetchError) -> SiteError {
+    SiteError::sink(SITE, error)
 }
 
 /// Whether there is a web site in a tree that [`publish_site`] wrote.

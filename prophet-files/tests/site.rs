@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use futures_lite::future::block_on;
 use prophet_files::{
-    DirectoryTree, Fetch, FetchError, PublishOptions, Request, Response, Tree, has_site, publish,
-    publish_site,
+    DirectoryTree, Fetch, FetchError, PublishOptions, Request, Response, Tree, check_site,
+    has_site, publish, publish_site,
 };
 use prophet_site::{SiteOptions, write_site};
 use prophet_store::{Identity, MemoryStore, Properties, Replica};
@@ -81,6 +81,9 @@ fn what_is_of_no_site_of_prophets_is_left_alone() {
             let tree = DirectoryTree::new(directory.path());
             let file = directory.path().join(name);
             std::fs::write(&file, "mine".repeat(100_000)).unwrap();
+            let options = SiteOptions::new("Bugs");
+            assert!(check_site(&tree, &options).await.is_err());
+            check_site(&tree, &options.replace()).await.unwrap();
             let refused = publish_site(&replica, &tree, SiteOptions::new("Bugs")).await;
             let said = refused.unwrap_err().to_string();
             assert!(said.contains(name) && said.contains("replaced"), "{said}");

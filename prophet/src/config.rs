@@ -81,6 +81,7 @@ impl Config {
     }
 
     pub(crate) fn set_peer(&mut self, name: &str, place: &str) -> Result<()> {
+        check_name("a peer", name)?;
         self.set(PEERS, name, place)
     }
 
@@ -95,6 +96,7 @@ impl Config {
     }
 
     pub(crate) fn set_alias(&mut self, name: &str, line: &str) -> Result<()> {
+        check_name("an alias", name)?;
         self.set(ALIASES, name, line)
     }
 
@@ -127,5 +129,18 @@ impl Config {
     fn remove(&mut self, table: &str, name: &str) -> bool {
         let entries = self.document.get_mut(table).and_then(Item::as_table_like_mut);
         entries.is_some_and(|entries| entries.remove(name).is_some())
+    }
+}
+
+/// A peer's name stands where a place may, and an alias's where a command does: it has to look like
+/// neither a path, nor a URL, nor an option.
+fn check_name(of: &str, name: &str) -> Result<()> {
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match name.starts_with(char::is_alphanumeric) && name.chars().all(fits) {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "{name:?} cannot be the name of {of}: use letters, digits, - _ and ., beginning with a \
+             letter or a digit"
+        ))),
     }
 }

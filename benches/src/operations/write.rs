@@ -15,9 +15,12 @@ const EDITS_EACH: usize = 8;
 
 pub(crate) fn all(runner: &mut Runner, worlds: &Worlds<'_>) {
     runner.bench(Operation::new("edit", 1), || single(worlds.edited()));
-    for (name, tasks) in
-        [("edits by 1 task", 1), ("edits by 4 tasks", 4), ("edits by 16 tasks", 16)]
-    {
+    for (name, tasks) in [
+        ("edits by 1 task", 1),
+        ("edits by 4 tasks", 4),
+        ("edits by 16 tasks", 16),
+        ("edits by 64 tasks", 64),
+    ] {
         let operation = Operation::new(name, tasks * EDITS_EACH);
         runner.bench(operation, || at_once(worlds.edited(), tasks));
     }

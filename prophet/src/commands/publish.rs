@@ -2,9 +2,10 @@
 
 use clap::Args;
 use prophet_files::{
-    DirectoryTree, PublishError, PublishOptions, Tree, has_site, publish, publish_site,
+    DirectoryTree, PublishError, PublishOptions, Tree, check_site, has_site, publish, publish_site,
 };
 use prophet_site::SiteOptions;
+use prophet_store::Replica;
 use serde_json::json;
 
 use crate::Result;
@@ -59,6 +60,14 @@ impl PublishArgs {
             }
         };
         let tree = &*tree;
+        // Before anything is written: pages of somebody else's end all of it.
+        let site = match self.site {
+            true => Some(self.site_options(&replica).await?),
+            false => None,
+        };
+        if let Some(site) = &site {
+            check_site(tree, site).await?;
+        }
         let options = match self.replace {
             true => PublishOptions::new().replace(),
             false => PublishOptions::new(),
@@ -78,30 +87,35 @@ impl PublishArgs {
             "bytes": report.bytes,
             "removed": report.removed,
         });
-        if self.site {
-            let title = match self.title {
-                Some(title) => title,
-                None => {
-                    let setting = replica.settings().get("title").await?;
-                    let setting = setting.and_then(|title| title.as_text().map(str::to_owned));
-                    setting.unwrap_or_else(|| "Prophet".to_owned())
-                }
-            };
-            let mut options = SiteOptions::new(title);
-            if self.replace {
-                options = options.replace();
-            }
-            if let Some(url) = self.base_url {
-                options = options.base_url(url)?;
-            }
-            let summary = publish_site(&replica, tree, options).await?;
+        let with_site = site.is_some();
+        if let Some(site) = site {
+            let summary = publish_site(&replica, tree, site).await?;
             said.push_str(&format!("; {} of the site", counted(summary.files, "file")));
             insert(&mut json, "site_files", json!(summary.files));
         }
         context.output.thing(&json, &said)?;
-        if !self.site && has_site(tree).await.map_err(PublishError::from)? {
+        if !with_site && has_site(tree).await.map_err(PublishError::from)? {
             context.output.note("the site beside it is as it was; --site brings it up to date");
         }
         Ok(Exit::Done)
+    }
+
+    async fn site_options(&self, replica: &Replica) -> Result<SiteOptions> {
+        let title = match &self.title {
+            Some(title) => title.clone(),
+            None => {
+                let setting = replica.settings().get("title").await?;
+                let setting = setting.and_then(|title| title.as_text().map(str::to_owned));
+                setting.unwrap_or_else(|| "Prophet".to_owned())
+            }
+        };
+        let mut options = SiteOptions::new(title);
+        if self.replace {
+            options = options.replace();
+        }
+        match &self.base_url {
+            Some(url) => options.base_url(url).map_err(|error| Failure::usage(error.to_string())),
+            None => Ok(options),
+        }
     }
 }

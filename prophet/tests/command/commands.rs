@@ -218,6 +218,11 @@ fn peers_and_aliases_are_kept_beside_the_replica() {
     expect("named [..]/bob bob\n", &ada.does(&["peers", "add", "bob", "../bob"]));
     expect("name  where\nbob   [..]/bob\n", &ada.does(&["peers"]));
     assert!(ada.fails(1, &["peers", "add", "bob", "../carol"]).contains("named already"));
+    for name in ["", "../bob", "sqlite:bob", "two words", ".", "bob\n"] {
+        let said = ada.fails(2, &["peers", "add", name, "../bob"]);
+        assert!(said.contains("the name of a peer"), "{said}");
+        ada.fails(2, &["aliases", "add", name, "list"]);
+    }
     assert_eq!(ada.does(&["peers", "remove", "bob"]), "forgot bob\n");
     assert!(ada.fails(3, &["peers", "remove", "bob"]).contains("no peer is called bob"));
 
@@ -278,6 +283,9 @@ fn a_replica_is_published_with_a_site_and_read_where_it_is() {
     let said = other.fails(1, &["publish", ".", "--site"]);
     assert!(said.contains("index.html") && said.contains("--replace"), "{said}");
     assert_eq!(other.file("index.html"), "mine");
+    assert!(!other.names().contains(&"manifest.json".to_owned()), "{:?}", other.names());
+    other.fails(2, &["publish", "new", "--site", "--base-url", "no url"]);
+    assert!(!other.names().contains(&"new".to_owned()), "{:?}", other.names());
 }
 
 #[test]
