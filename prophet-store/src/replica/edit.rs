@@ -207,9 +207,9 @@ impl Edit {
     /// What the store says.
     pub async fn get(&self, key: &RecordKey) -> Result<Option<Record>, Error> {
         self.with_pending(key, |pending| {
-            let Existence::Alive = pending.now().existence else { return Ok(None) };
-            let properties = pending.now().properties.clone();
-            Ok(Some(Record::new(key.clone(), pending.before().changed(), properties)))
+            let Existence::Alive = pending.existence() else { return Ok(None) };
+            let changed = pending.before().changed();
+            Ok(Some(Record::new(key.clone(), changed, pending.properties())))
         })
         .await
     }
@@ -250,7 +250,7 @@ impl Edit {
         key: &RecordKey,
         properties: Properties,
     ) -> Result<(), Error> {
-        self.with_pending(key, |pending| match pending.now().existence {
+        self.with_pending(key, |pending| match pending.existence() {
             Existence::Alive => Err(Error::RecordExists { key: key.clone() }),
             Existence::Never | Existence::Deleted => {
                 pending.create(&properties);
@@ -292,7 +292,7 @@ impl Edit {
     /// A record that is not deleted; what the store says.
     pub async fn undelete(&self, key: &RecordKey) -> Result<(), Error> {
         self.with_pending(key, |pending| {
-            if pending.now().existence == Existence::Alive {
+            if pending.existence() == Existence::Alive {
                 let contested = pending.before().existence_register().is_contested();
                 Err(Error::NotDeleted { key: key.clone(), contested })
             } else if pending.undelete() {
@@ -502,7 +502,7 @@ impl Edit {
 }
 
 fn expect_alive(key: &RecordKey, pending: &Pending) -> Result<(), Error> {
-    match pending.now().existence {
+    match pending.existence() {
         Existence::Alive => Ok(()),
         existence => {
             Err(Error::NoSuchRecord { key: key.clone(), deleted: existence == Existence::Deleted })

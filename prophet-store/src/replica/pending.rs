@@ -1,6 +1,6 @@
 //! One record within a changeset in the making.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::changeset::{Change, ChangeKind, PropertyChange};
 use crate::id::Digest;
@@ -9,34 +9,70 @@ use crate::record::{Existence, RecordState};
 use crate::register::Register;
 use crate::typed::Properties;
 use crate::value::Value;
-use crate::visible::Visible;
 
 /// What an edit has made of a record so far. Only what it comes to in the end is written: a
 /// changeset holds at most one change of a record.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     before: RecordState,
-    now: Visible,
-    /// Properties that were set, be it to what they were: on a contested one that is a write.
-    named: BTreeSet<PropertyName>,
+    now: Now,
     /// Whether the record was created within this changeset, from nothing.
     created: bool,
     /// What it was when it was deleted within this changeset, so that it can be undeleted.
-    deleted: Option<(bool, Visible)>,
+    deleted: Option<(bool, Now)>,
+}
+
+/// What is visible of the record, as that which differs from before: to copy all of it would be most
+/// of what a small edit of a large record takes.
+#[derive(Debug, Clone)]
+struct Now {
+    existence: Existence,
+    /// Whether the registers from before show where nothing was set.
+    kept: bool,
+    /// Properties that were set, be it to what they were: on a contested one that is a write.
+    set: BTreeMap<PropertyName, Option<Value>>,
+}
+
+impl Now {
+    const fn bare(existence: Existence) -> Self {
+        Self { existence, kept: false, set: BTreeMap::new() }
+    }
 }
 
 impl Pending {
     pub(super) fn new(before: RecordState) -> Self {
-        let now = Visible::of(&before);
-        Self { before, now, named: BTreeSet::new(), created: false, deleted: None }
+        let existence = before.existence();
+        let now = Now { kept: existence == Existence::Alive, ..Now::bare(existence) };
+        Self { before, now, created: false, deleted: None }
     }
 
     pub(super) const fn before(&self) -> &RecordState {
         &self.before
     }
 
-    pub(super) const fn now(&self) -> &Visible {
-        &self.now
+    /// Whether the record exists as the edit leaves it.
+    pub(super) const fn existence(&self) -> Existence {
+        self.now.existence
+    }
+
+    /// The value of a property as the edit leaves it.
+    pub(super) fn get(&self, name: &PropertyName) -> Option<&Value> {
+        match self.now.set.get(name) {
+            Some(value) => value.as_ref(),
+            None if self.now.kept => self.before.properties().get(name)?.visible(),
+            None => None,
+        }
+    }
+
+    /// The properties as the edit leaves them.
+    pub(super) fn properties(&self) -> BTreeMap<PropertyName, Value> {
+        let names = self.names().into_iter();
+        names.filter_map(|name| Some((name.clone(), self.get(name)?.clone()))).collect()
+    }
+
+    /// The names of all properties that there were before or are now.
+    fn names(&self) -> BTreeSet<&PropertyName> {
+        self.before.properties().keys().chain(self.now.set.keys()).collect()
     }
 
     pub(super) const fn is_created(&self) -> bool {
@@ -44,11 +80,11 @@ impl Pending {
     }
 
     pub(super) fn is_named(&self, name: &PropertyName) -> bool {
-        self.named.contains(name)
+        self.now.set.contains_key(name)
     }
 
     pub(super) fn create(&mut self, properties: &Properties) {
-        self.now = Visible { existence: Existence::Alive, ..Visible::NEVER };
+        self.now = Now::bare(Existence::Alive);
         self.created = true;
         self.deleted = None;
         self.set(properties);
@@ -56,18 +92,13 @@ impl Pending {
 
     pub(super) fn set(&mut self, properties: &Properties) {
         for (name, value) in properties.iter() {
-            self.named.insert(name.clone());
-            match value {
-                Some(value) => self.now.properties.insert(name.clone(), value.clone()),
-                None => self.now.properties.remove(name),
-            };
+            self.now.set.insert(name.clone(), value.cloned());
         }
     }
 
     /// Puts a value in the place of one that was set, as its canonical form.
     pub(super) fn replace(&mut self, name: &PropertyName, value: Value) {
-        self.named.insert(name.clone());
-        self.now.properties.insert(name.clone(), value);
+        self.now.set.insert(name.clone(), Some(value));
     }
 
     pub(super) fn delete(&mut self) {
@@ -75,7 +106,7 @@ impl Pending {
             Existence::Never => Existence::Never,
             Existence::Alive | Existence::Deleted => Existence::Deleted,
         };
-        let gone = std::mem::replace(&mut self.now, Visible { existence, ..Visible::NEVER });
+        let gone = std::mem::replace(&mut self.now, Now::bare(existence));
         self.deleted = Some((self.created, gone));
         self.created = false;
     }
@@ -89,11 +120,7 @@ impl Pending {
         if self.now.existence == Existence::Never {
             return false;
         }
-        let registers = self.before.properties().iter();
-        let properties = registers
-            .filter_map(|(name, register)| Some((name.clone(), register.visible()?.clone())))
-            .collect();
-        self.now = Visible { existence: Existence::Alive, properties };
+        self.now = Now { kept: true, ..Now::bare(Existence::Alive) };
         true
     }
 
@@ -154,12 +181,12 @@ impl Pending {
         let empty = Register::default();
         let change = |name: &PropertyName| {
             let register = registers.get(name).unwrap_or(&empty);
-            let new = self.now.properties.get(name);
+            let new = self.get(name);
             let written = match kind {
                 ChangeKind::Create | ChangeKind::Recreate => true,
                 _ => {
                     register.visible() != new
-                        || (register.is_contested() && (self.created || self.named.contains(name)))
+                        || (register.is_contested() && (self.created || self.is_named(name)))
                 }
             };
             written.then(|| PropertyChange {
@@ -172,10 +199,9 @@ impl Pending {
         };
         if kind == ChangeKind::Update && !self.created {
             // All others are as they were.
-            return self.named.iter().filter_map(change).collect();
+            return self.now.set.keys().filter_map(change).collect();
         }
-        let all: BTreeSet<_> = registers.keys().chain(self.now.properties.keys()).collect();
-        all.into_iter().filter_map(change).collect()
+        self.names().into_iter().filter_map(change).collect()
     }
 }
 

@@ -138,15 +138,15 @@ impl RecordRules {
     fn prepare(&self, pending: &mut Pending) {
         if pending.is_created() {
             for (name, value) in &self.defaults {
-                if !pending.now().properties.contains_key(name) {
+                if pending.get(name).is_none() {
                     pending.replace(name, value());
                 }
             }
         }
         for (name, form) in &self.canonicalizers {
             // A property that the edit did not touch stays as it came, from wherever it came.
-            if let Some(value) = pending.now().properties.get(name)
-                && pending.is_named(name)
+            if pending.is_named(name)
+                && let Some(value) = pending.get(name)
             {
                 let canonical = form(value);
                 pending.replace(name, canonical);
@@ -155,12 +155,11 @@ impl RecordRules {
     }
 
     fn problems(&self, key: &RecordKey, pending: &Pending) -> Vec<Problem> {
-        let properties = &pending.now().properties;
         let of_properties = self.validators.iter().filter_map(|(name, check)| {
-            let message = check(properties.get(name)).err()?;
+            let message = check(pending.get(name)).err()?;
             Some(Problem { record: key.clone(), property: Some(name.clone()), message })
         });
-        let record = Record::new(key.clone(), pending.before().changed(), properties.clone());
+        let record = Record::new(key.clone(), pending.before().changed(), pending.properties());
         let of_record = self.record_validators.iter().flat_map(|check| check(&record));
         let of_record =
             of_record.map(|message| Problem { record: key.clone(), property: None, message });
@@ -177,7 +176,7 @@ impl Inner {
         let mut problems = Vec::new();
         for (key, pending) in pending {
             let Some(rules) = self.rules.get(key.record_type()) else { continue };
-            if pending.now().existence != Existence::Alive {
+            if pending.existence() != Existence::Alive {
                 continue;
             }
             rules.prepare(pending);
