@@ -157,7 +157,10 @@ impl SystemDisk {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        name.split('/').filter(|part| !part.is_empty()).fold(self.root.clone(), |p, n| p.join(n))
+        let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + name.len() + 1);
+        path.push(&self.root);
+        path.extend(name.split('/').filter(|part| !part.is_empty()));
+        path
     }
 }
 

@@ -65,6 +65,7 @@ mod layout;
 mod load;
 mod log;
 mod options;
+mod prepared;
 mod reads;
 mod seal;
 mod shared;

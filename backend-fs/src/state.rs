@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures_lite::future::block_on;
 use prophet_files::line::CommitEnd;
 use prophet_files::manifest::{FRAMED_SEGMENTS, FrameAt, Holds, Manifest, Segment};
-use prophet_kv::{Reads, writes};
+use prophet_kv::Reads;
+use prophet_kv::writes::{self, Write};
 use prophet_store::{
     Digest, Head, Header, Identity, LogEntry, Position, RecordKey, RecordState, Resolution,
     StoreError, VersionVector, codec,
@@ -72,7 +73,8 @@ impl State {
                 self.load(entry, &mut states)?;
                 LogEntry::integrate(entry.position, &entry.changeset, &mut states);
             }
-            self.apply(&entries, &end, states.values());
+            index_commit(&mut self.recent, &entries, &end, states.values());
+            self.move_on(&entries, end.head);
         }
         Ok(())
     }
@@ -98,32 +100,12 @@ impl State {
         block_on(self.reads().record(key))
     }
 
-    /// Takes in a commit: its entries, what its end says, and at least the states of the records that
-    /// the entries touch.
-    pub(crate) fn apply<'s>(
-        &mut self,
-        entries: &[LogEntry],
-        end: &'s CommitEnd,
-        states: impl IntoIterator<Item = &'s RecordState>,
-    ) {
+    /// Moves on past a commit that is in the index.
+    pub(crate) fn move_on(&mut self, entries: &[LogEntry], head: Head) {
         for entry in entries {
-            writes::entry(&mut self.recent, entry);
-            for resolution in Resolution::of(&entry.changeset) {
-                writes::resolution(&mut self.recent, &resolution);
-            }
             self.seen.note(entry.changeset.header(), entry.changeset.digest());
         }
-        for state in states.into_iter().chain(&end.records) {
-            writes::record(&mut self.recent, state);
-        }
-        for resolution in &end.resolutions {
-            writes::resolution(&mut self.recent, resolution);
-        }
-        for (key, value) in &end.metadata {
-            writes::metadata(&mut self.recent, key, value.clone());
-        }
-        writes::commit_id(&mut self.recent, end.head);
-        self.head = end.head;
+        self.head = head;
     }
 
     /// Whether a changeset may be in the log already: one that is beyond every tip of its origin is
@@ -178,4 +160,30 @@ pub(crate) fn decode<T>(
     decoded: Result<T, codec::DecodeError>,
 ) -> Result<T, StoreError> {
     decoded.map_err(|error| StoreError::undecodable(format!("{place}, {what}"), &error))
+}
+
+/// What a commit writes to the index: its entries, what its end says, and at least the states of the
+/// records that the entries touch.
+pub(crate) fn index_commit<'s>(
+    list: &mut impl Extend<Write>,
+    entries: &[LogEntry],
+    end: &'s CommitEnd,
+    states: impl IntoIterator<Item = &'s RecordState>,
+) {
+    for entry in entries {
+        writes::entry(list, entry);
+        for resolution in Resolution::of(&entry.changeset) {
+            writes::resolution(list, &resolution);
+        }
+    }
+    for state in states.into_iter().chain(&end.records) {
+        writes::record(list, state);
+    }
+    for resolution in &end.resolutions {
+        writes::resolution(list, resolution);
+    }
+    for (key, value) in &end.metadata {
+        writes::metadata(list, key, value.clone());
+    }
+    writes::commit_id(list, end.head);
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use futures_lite::future::poll_once;
 use prophet_store::{
     Authorship, Commit, Digest, Facts, Head, HistoryScan, Identity, LogEntry, LogScan, MetadataKey,
     MetadataScan, OriginCursor, OriginScan, Page, Position, Read, RecordCounts, RecordKey,
@@ -16,6 +18,7 @@ use prophet_writer::Writer;
 
 use crate::log::Log;
 use crate::options::FsOptions;
+use crate::prepared::Prepared;
 use crate::shared::Shared;
 use crate::verify;
 
@@ -28,7 +31,7 @@ use crate::verify;
 pub struct FsStore {
     facts: Facts,
     shared: Arc<Shared>,
-    writer: Option<Writer<Commit>>,
+    writer: Option<Writer<Arc<Prepared>>>,
     closed: AtomicBool,
 }
 
@@ -59,7 +62,7 @@ impl FsStore {
     pub(crate) const fn new(
         facts: Facts,
         shared: Arc<Shared>,
-        writer: Option<Writer<Commit>>,
+        writer: Option<Writer<Arc<Prepared>>>,
     ) -> Self {
         Self { facts, shared, writer, closed: AtomicBool::new(false) }
     }
@@ -156,10 +159,17 @@ impl ReplicaStore for FsStore {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::closed(&self.facts.place));
         }
-        match &self.writer {
-            Some(writer) => writer.commit(commit.id(), commit.clone()).await,
-            None => Err(StoreError::read_only(&self.facts.place)),
+        let Some(writer) = &self.writer else {
+            return Err(StoreError::read_only(&self.facts.place));
+        };
+        let prepared = Arc::new(Prepared::new(commit.clone()));
+        let mut answer = pin!(writer.commit(commit.id(), Arc::clone(&prepared)));
+        // From here on the writer has it, and mostly waits for the device.
+        if let Some(answered) = poll_once(answer.as_mut()).await {
+            return answered;
         }
+        prepared.work_out();
+        answer.await
     }
 
     async fn verify(&self) -> Result<Verification, StoreError> {

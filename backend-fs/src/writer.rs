@@ -1,16 +1,16 @@
 //! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use prophet_files::line::{CommitEnd, Line, LineReader, LineWriter};
-use prophet_store::{Commit, CommitId, Head, RecordState, Resolution, StoreError};
+use prophet_files::line::{Line, LineReader, LineWriter};
+use prophet_store::{Commit, CommitId, Head, StoreError};
 use prophet_writer::{Job, Next, Queue, Reply, Writer};
 
 use crate::disk::DiskFile;
 use crate::layout::LOCK;
+use crate::prepared::Prepared;
 use crate::seal;
 use crate::shared::Shared;
 use crate::tail::Tail;
@@ -35,7 +35,7 @@ pub(crate) fn start(
     segment_bytes: u64,
     views: bool,
     untold: bool,
-) -> Result<Writer<Commit>, StoreError> {
+) -> Result<Writer<Arc<Prepared>>, StoreError> {
     let place = shared.place.name.to_string();
     let untold = untold.then(now);
     let mut worker = Worker { shared, lock: Some(lock), segment_bytes, views, untold };
@@ -53,7 +53,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&mut self, queue: &Queue<Commit>) {
+    fn run(&mut self, queue: &Queue<Arc<Prepared>>) {
         loop {
             // Also where the queue never is empty.
             if self.untold.is_some_and(|since| since.elapsed() >= MANIFEST_DELAY) {
@@ -117,19 +117,24 @@ impl Worker {
         acted
     }
 
-    fn commit(&mut self, Job { work: commit, reply, .. }: Job<Commit>) {
+    fn commit(&mut self, Job { work: prepared, reply, .. }: Job<Arc<Prepared>>) {
         if self.shared.is_stopped() {
             return reply.answer(Err(StoreError::closed(&*self.shared.place.name)));
         }
         let mut reply = Some(reply);
-        let refused = self.locked(|worker| worker.append(commit, &mut reply));
+        let refused = self.locked(|worker| worker.append(prepared, &mut reply));
         if let (Some(reply), Err(error)) = (reply, refused) {
             reply.answer(Err(error));
         }
     }
 
     /// Appends a commit, and answers it if nothing keeps from that.
-    fn append(&mut self, commit: Commit, reply: &mut Option<Reply>) -> Result<(), StoreError> {
+    fn append(
+        &mut self,
+        prepared: Arc<Prepared>,
+        reply: &mut Option<Reply>,
+    ) -> Result<(), StoreError> {
+        let Prepared { commit, end, .. } = &*prepared;
         let shared = Arc::clone(&self.shared);
         let _appending = shared.begin_append()?;
         if shared.state().tail.sealed {
@@ -140,16 +145,10 @@ impl Worker {
                 reply.answer(Ok(head));
             }
         };
-        if let Some(applied) = judge(&shared, &commit)? {
+        if let Some(applied) = judge(&shared, commit)? {
             answer(reply, applied);
             return Ok(());
         }
-        let end = CommitEnd {
-            head: commit.head(),
-            metadata: commit.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            records: records_of_its_own(&commit),
-            resolutions: resolutions_of_its_own(&commit),
-        };
         let (database, head) = (shared.place.identity.database, end.head);
         let state = shared.state();
         let tail = &state.tail;
@@ -160,7 +159,7 @@ impl Worker {
             written.push((lines.write_entry(entry, &mut text), at));
         }
         let at = tail.len + text.len() as u64;
-        written.push((lines.write_commit(&end, &mut text), at));
+        written.push((lines.write_commit(end, &mut text), at));
         put(&shared, tail, &text, commit.id())?;
         drop(state);
         self.untold.get_or_insert_with(now);
@@ -168,7 +167,7 @@ impl Worker {
         shared.will_take_in(Box::new(move |state| {
             let tail = &mut state.tail;
             // The last line is the end of the commit.
-            let entries = commit.entries().iter().map(Some).chain([None]);
+            let entries = prepared.commit.entries().iter().map(Some).chain([None]);
             for ((begins, at), entry) in written.into_iter().zip(entries) {
                 tail.frames.note(begins, at, entry);
             }
@@ -176,7 +175,8 @@ impl Worker {
             tail.len += len;
             tail.head = head;
             tail.lines = LineReader::after(database, lines.frame().clone());
-            state.apply(commit.entries(), &end, commit.records().values());
+            state.recent.extend(prepared.take_index());
+            state.move_on(prepared.commit.entries(), head);
         }));
         // It is durable, and whoever reads takes it in first: so it is answered before it is taken in,
         // for the one who made it has something to do as well.
@@ -223,28 +223,6 @@ impl Worker {
             self.untold = None;
         }
     }
-}
-
-/// The states in a commit of records that none of its entries touches.
-fn records_of_its_own(commit: &Commit) -> Vec<RecordState> {
-    let entries = commit.entries().iter();
-    let touched: HashSet<_> = entries.flat_map(|e| e.changeset.payload().records()).collect();
-    let records = commit.records().values();
-    records.filter(|record| !touched.contains(record.key())).cloned().collect()
-}
-
-/// The votes in a commit that none of its entries carries.
-fn resolutions_of_its_own(commit: &Commit) -> Vec<Resolution> {
-    if commit.resolutions().is_empty() {
-        return Vec::new();
-    }
-    let carried = commit.entries().iter().flat_map(|entry| Resolution::of(&entry.changeset));
-    let carried: BTreeMap<_, _> =
-        carried.map(|vote| ((vote.conflict(), vote.changeset), vote)).collect();
-    let own = commit.resolutions().iter();
-    own.filter(|vote| carried.get(&(vote.conflict(), vote.changeset)) != Some(vote))
-        .cloned()
-        .collect()
 }
 
 /// Appends `text`, a commit, to what counts, and makes it durable.
