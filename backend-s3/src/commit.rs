@@ -45,19 +45,23 @@ impl Shared {
         commit: &Commit,
     ) -> Result<Committed, StoreError> {
         if let Some(before) = unsettled.take_if(|before| before.id() != commit.id()) {
-            let settled = self.commit_mended(Guard::OneWriter, &before).await;
-            if let Err(StoreError::OutcomeUnknown { place, source, .. }) = settled {
-                *unsettled = Some(before);
-                let why = source.map_or(String::new(), |source| format!(" ({source})"));
-                let what = format!("what came of an earlier commit is still unknown{why}");
-                return Err(StoreError::busy(place, what));
+            match self.commit_mended(Guard::OneWriter, &before).await {
+                Ok(_) | Err(StoreError::StaleBase { .. }) => {}
+                // Whatever it is, it is about this attempt, and an earlier one may still land.
+                Err(error) => {
+                    *unsettled = Some(before);
+                    let what = format!("what came of an earlier commit is still unknown: {error}");
+                    return Err(StoreError::busy(&*self.bucket.place, what));
+                }
             }
         }
         let committed = self.commit_mended(Guard::OneWriter, commit).await;
-        *unsettled = match &committed {
-            Err(StoreError::OutcomeUnknown { .. }) => Some(commit.clone()),
-            _ => None,
-        };
+        match &committed {
+            Ok(_) | Err(StoreError::StaleBase { .. }) => *unsettled = None,
+            Err(StoreError::OutcomeUnknown { .. }) => *unsettled = Some(commit.clone()),
+            // If it was sent before, that attempt is as unsettled as it was.
+            Err(_) => {}
+        }
         committed
     }
 
@@ -91,9 +95,8 @@ impl Shared {
             Settled::Theirs(theirs) => {
                 let bytes = usize::try_from(theirs.size()).unwrap_or(usize::MAX);
                 let recent = Arc::new(Recent { commit: *theirs, bytes });
-                if let Ok(later) = state.follow(&self.bucket.place, recent) {
-                    self.advance(&later);
-                }
+                // Where it does not follow, nothing that is built on this head ever will.
+                self.advance(&state.follow(&self.bucket.place, recent)?);
                 // Others may have gone on; that this one lost is known without it.
                 let head = match self.refresh().await {
                     Ok(state) => state.head,

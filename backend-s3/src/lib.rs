@@ -13,7 +13,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! block_on(async {
-//!     // An app says `S3Store::create("s3://bucket/bugs", identity)`; any object store will do.
+//!     // An app says `S3Store::create("s3://bucket/bugs", identity)`; any that keeps attributes will do.
 //!     let bucket = Arc::new(InMemory::new());
 //!     let options = S3Options::new();
 //!     let identity = Identity::new_database()?;
@@ -54,8 +54,9 @@
 //! - Everything else is derived from the commits, and made anew where it is missing or damaged.
 //! - Every object certifies itself: damaged bytes of a commit are answered with
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt).
-//! - Memory does not grow with the history: the commits since the last checkpoint, a cache, and about
-//!   four bytes of filters for each commit once something cold was read.
+//! - Memory is the commits since the last checkpoint, a cache, and about four bytes of filters for each
+//!   commit once something cold was read. Large commits of others are read several at a time, and a merge
+//!   of tables has all of a level in memory.
 //!
 //! # What the service has to do
 //!
@@ -64,7 +65,9 @@
 //! was found is written down in the bucket. Where the service does not keep writers apart, the replica is
 //! for one writer at a time: [`S3Store::warning`] says so, the store's
 //! [`Sharing`](prophet_store::Sharing) is `Exclusive`, handles of the same process are kept apart, and
-//! the app has to see to it that no second program writes. With [`Writers::Several`] such a service is
+//! the app has to see to it that no second program writes. There a PUT that a program left on its way when
+//! it died may still arrive, and replace what the next one wrote in its place: closing the store waits for
+//! what is on its way, and so does dropping it. With [`Writers::Several`] such a service is
 //! refused.
 //!
 //! **A probe is no proof.** It finds what a service does now, on one machine, in a few races.

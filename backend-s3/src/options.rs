@@ -260,7 +260,8 @@ impl S3Options {
     ) -> Result<S3Store, StoreError> {
         let bucket = self.bucket(store, prefix, place, runs)?;
         let there = bucket.list("", None, 16).await?;
-        if there.iter().any(|name| !name.starts_with(PROBE)) {
+        let probed = format!("{PROBE}/");
+        if there.iter().any(|name| !name.starts_with(&probed)) {
             return Err(StoreError::already_exists(&*bucket.place));
         }
         let mut nonce = [0; 16];

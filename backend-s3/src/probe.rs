@@ -14,6 +14,10 @@ use crate::together::together;
 /// So many races are run, of so many writers each.
 const ROUNDS: usize = 8;
 const RACERS: usize = 6;
+/// A race shows something if at least so many were told that they lost it.
+const LOSERS: usize = RACERS / 2;
+/// So many rounds may come to nothing, for the service is slow or answers nothing.
+const UNCLEAR: u32 = 16;
 
 /// What the probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +32,6 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    fn fails(why: impl Into<String>) -> Self {
-        Self::Fails { why: why.into() }
-    }
-
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Refuses => {
@@ -43,54 +43,102 @@ impl Verdict {
 }
 
 /// Probes the service with objects under a name of their own, and takes them away again.
+///
+/// # Errors
+/// What the service refuses; and [`StoreError::Io`] where too much is not answered to tell.
 pub(crate) async fn probe(bucket: &Bucket, nonce: &str) -> Result<Verdict, StoreError> {
-    let names: Vec<_> = (0..=ROUNDS).map(|round| format!("{PROBE}/{nonce}-{round}")).collect();
-    let found = run(bucket, nonce, &names).await;
+    let mut names = Vec::new();
+    let found = run(bucket, nonce, &mut names).await;
     let removed = together(names.iter().map(|name| bucket.delete(name))).await;
     let found = found?;
     removed.into_iter().collect::<Result<Vec<()>, _>>()?;
     Ok(found)
 }
 
-async fn run(bucket: &Bucket, nonce: &str, names: &[String]) -> Result<Verdict, StoreError> {
-    let Some((sequence, races)) = names.split_first() else { return Ok(Verdict::Refuses) };
-    for writer in 0..2 {
-        let came = write(bucket, nonce, sequence, &[writer]).await?;
-        if let Some(verdict) = came.verdict("in sequence", writer == 0) {
-            return Ok(verdict);
-        }
-    }
-    for name in races {
-        let racers: Vec<_> = (0..RACERS).collect();
-        let came = write(bucket, nonce, name, &racers).await?;
-        if let Some(verdict) = came.verdict("in a race", true) {
-            return Ok(verdict);
+async fn run(bucket: &Bucket, nonce: &str, names: &mut Vec<String>) -> Result<Verdict, StoreError> {
+    let (mut done, mut unclear) = (0, 0);
+    // The first round is in sequence.
+    while done <= ROUNDS {
+        let name = format!("{PROBE}/{nonce}-{}", names.len());
+        names.push(name.clone());
+        let round = match done {
+            0 => in_sequence(bucket, nonce, &name).await?,
+            _ => in_a_race(bucket, nonce, &name).await?,
+        };
+        match round {
+            Round::OneWon => done += 1,
+            Round::Fails(why) => return Ok(Verdict::Fails { why }),
+            Round::Unclear(why) if unclear == UNCLEAR => {
+                let what = format!("too few conditional writes were answered to tell: {why}");
+                let place = bucket.place_of(PROBE);
+                return Err(StoreError::io(place, "probing the service", what));
+            }
+            Round::Unclear(_) => {
+                bucket.pause(unclear).await;
+                unclear += 1;
+            }
         }
     }
     Ok(Verdict::Refuses)
+}
+
+/// What a round showed.
+enum Round {
+    /// One writer won, and others were told that they did not.
+    OneWon,
+    /// Several won, or the service knows no such condition.
+    Fails(String),
+    /// Nothing: too many answers were lost.
+    Unclear(String),
+}
+
+async fn in_sequence(bucket: &Bucket, nonce: &str, name: &str) -> Result<Round, StoreError> {
+    let first = write(bucket, nonce, name, &[0]).await?;
+    if first.winners == 0 || !first.is_sound() {
+        return Ok(first.round("in sequence", 1, 0));
+    }
+    Ok(write(bucket, nonce, name, &[1]).await?.round("in sequence", 0, 1))
+}
+
+async fn in_a_race(bucket: &Bucket, nonce: &str, name: &str) -> Result<Round, StoreError> {
+    let racers: Vec<_> = (0..RACERS).collect();
+    Ok(write(bucket, nonce, name, &racers).await?.round("in a race", 1, LOSERS))
 }
 
 /// What came of some writers that wrote one object at once.
 struct Came {
     /// Who was told that it had written it.
     winners: usize,
-    /// Whether one was told so whose object is not the one that is there.
+    /// Who was told that another one had.
+    losers: usize,
+    /// Whether one was told that it had written it whose object is not the one that is there.
     replaced: bool,
     unsupported: Option<String>,
+    /// Why one of them does not know.
+    unknown: Option<String>,
 }
 
 impl Came {
-    fn verdict(&self, when: &str, fresh: bool) -> Option<Verdict> {
+    const fn is_sound(&self) -> bool {
+        self.unsupported.is_none() && !self.replaced
+    }
+
+    /// What it shows where so many should win, and at least so many lose.
+    fn round(&self, when: &str, winners: usize, losers: usize) -> Round {
         if let Some(why) = &self.unsupported {
-            return Some(Verdict::fails(format!("it knows no conditional writes: {why}")));
+            return Round::Fails(format!("it knows no conditional writes: {why}"));
         }
-        let most = usize::from(fresh);
-        match self.winners > most || self.replaced {
-            true => Some(Verdict::fails(format!(
-                "{when}, it let {} writers of one object win that should have let {most}",
+        if self.winners > winners || self.replaced {
+            return Round::Fails(format!(
+                "{when}, it let {} writers of one object win that should have let {winners}",
                 self.winners
-            ))),
-            false => None,
+            ));
+        }
+        match self.winners == winners && self.losers >= losers {
+            true => Round::OneWon,
+            false => Round::Unclear(self.unknown.clone().unwrap_or_else(|| {
+                format!("{when}, {} won and {} lost", self.winners, self.losers)
+            })),
         }
     }
 }
@@ -104,7 +152,8 @@ async fn write(
     let text = |writer: usize| Bytes::from(format!("{nonce} {writer}"));
     let attempts = writers.iter().map(|writer| bucket.create(name, text(*writer)));
     let attempts = together(attempts).await;
-    let mut came = Came { winners: 0, replaced: false, unsupported: None };
+    let mut came =
+        Came { winners: 0, losers: 0, replaced: false, unsupported: None, unknown: None };
     let there = bucket.get(name).await?.map(|object| object.bytes);
     for (writer, attempt) in writers.iter().zip(attempts) {
         match attempt {
@@ -116,8 +165,9 @@ async fn write(
                 return Err(failed.at(&bucket.place_of(name), "probing the service"));
             }
             Attempt::Unsupported(failed) => came.unsupported = Some(failed.to_string()),
+            Attempt::NotMet(_) => came.losers += 1,
             // One that may land yet would be one of several, and is not counted.
-            Attempt::NotMet(_) | Attempt::Unknown(_) => {}
+            Attempt::Unknown(failed) => came.unknown = Some(failed.to_string()),
         }
     }
     Ok(came)

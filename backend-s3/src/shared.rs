@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use prophet_files::manifest::MANIFEST;
-use prophet_store::{Identity, StoreError};
+use prophet_store::{Identity, StoreError, Version};
 use prophet_tables::BlockCache;
 
 use crate::bucket::Bucket;
@@ -199,25 +199,26 @@ impl Shared {
         let names = self.bucket.list(COMMITS, after.as_deref(), MOST).await?;
         let mut listed: Vec<_> = names.iter().filter_map(|name| to_commit(name)).collect();
         listed.sort_unstable();
-        let missing = |version| {
-            let place = self.bucket.place_of(&crate::layout::commit(version));
-            StoreError::corrupt(place, "the commit is not there, but what came after it is")
-        };
         let whole = names.len() < MOST;
         if version.get() > 0 && whole && !listed.contains(&version) {
             let name = crate::layout::commit(version);
             // A listing may be behind.
             if self.bucket.get(&name).await?.is_none() {
-                return Err(missing(version));
+                return Err(self.missing(version));
             }
         }
         let later = listed.iter().filter(|listed| **listed > version).count();
         let state = self.catch_up(State::of(root), later).await?;
         let reached = state.head.version;
         match listed.iter().any(|listed| *listed > reached) {
-            true => Err(missing(reached.next())),
+            true => Err(self.missing(reached.next())),
             false => Ok(state),
         }
+    }
+
+    fn missing(&self, version: Version) -> StoreError {
+        let place = self.bucket.place_of(&crate::layout::commit(version));
+        StoreError::corrupt(place, "the commit is not there, but what came after it is")
     }
 
     /// Takes in all commits after a state. Where there are very many, what is in memory is derived
@@ -248,7 +249,20 @@ impl Shared {
         let declared = Declared::fetch(&self.bucket).await?;
         let sharers = declared.map_or(self.state().root.sharers, |declared| declared.sharers);
         let nothing = State::of(Arc::new(Root::nothing(self.identity, sharers)));
-        let state = self.catch_up(nothing, 1).await?;
+        let mut state = self.catch_up(nothing, 1).await?;
+        loop {
+            // What others have committed by now, or what is behind one that is not there.
+            let reached = state.head.version;
+            let after = format!("{:020}", reached.get());
+            let names = self.bucket.list(COMMITS, Some(&after), 1).await?;
+            if !names.iter().filter_map(|name| to_commit(name)).any(|later| later > reached) {
+                break;
+            }
+            state = self.catch_up(state, 1).await?;
+            if state.head.version == reached {
+                return Err(self.missing(reached.next()));
+            }
+        }
         self.replace(state);
         if !self.read_only {
             // What is there, if anything, is damaged or names what is not there.
@@ -268,15 +282,30 @@ impl Shared {
         if !Arc::ptr_eq(&self.state().root, &state.root) {
             return Ok(());
         }
+        match self.renew(state).await? {
+            true => Ok(()),
+            false => self.rebuild().await,
+        }
+    }
+
+    /// Whether there is another root now than that of `state`.
+    pub(crate) async fn has_gone_on(&self, state: &State) -> Result<bool, StoreError> {
+        let found = Root::fetch(&self.bucket, &[]).await?;
+        Ok(matches!(found, FoundRoot::Root(root) if root.version != state.root.version))
+    }
+
+    /// Goes on to the root that is there now, if it is another one than that of `state`, whose tables
+    /// may be gone. Whether it is.
+    pub(crate) async fn renew(&self, state: &State) -> Result<bool, StoreError> {
         if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &[]).await?
             && root.version != state.root.version
         {
             let state = self.load(Arc::new(*root)).await?;
             if state.head.version >= self.state().head.version {
                 self.replace(state);
-                return Ok(());
+                return Ok(true);
             }
         }
-        self.rebuild().await
+        Ok(false)
     }
 }

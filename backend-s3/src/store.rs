@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -53,7 +53,9 @@ pub struct S3Store {
     guard: Guard,
     fresh: bool,
     warning: Option<String>,
-    held: Mutex<Option<Held>>,
+    /// That no other handle of this process writes here, where one writer may. What writes on behalf of
+    /// this handle has it too, for as long as it does.
+    held: Mutex<Option<Arc<Held>>>,
     /// Where one writer is all that there may be, its commits take turns.
     turns: Arc<async_lock::Mutex<Option<Commit>>>,
     deriving: Mutex<Option<(JoinHandle<()>, oneshot::Receiver<()>)>>,
@@ -148,7 +150,7 @@ impl S3Store {
             guard,
             fresh,
             warning,
-            held: Mutex::new(held),
+            held: Mutex::new(held.map(Arc::new)),
             turns: Arc::new(async_lock::Mutex::new(None)),
             deriving: Mutex::new(None),
             inline,
@@ -171,7 +173,10 @@ impl S3Store {
     /// What failed; nothing is lost by it.
     pub async fn checkpoint(&self) -> Result<bool, StoreError> {
         self.check_open()?;
-        self.shared.checkpoint().await
+        let held = self.held().clone();
+        let derived = self.shared.checkpoint().await;
+        drop(held);
+        derived
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -184,10 +189,15 @@ impl S3Store {
     /// Commits where nobody but this handle keeps writers apart: one after the other, and each to its
     /// end even if nobody waits for it any more.
     async fn alone(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let (shared, turns, id) = (Arc::clone(&self.shared), Arc::clone(&self.turns), commit.id());
+        let (shared, id) = (Arc::clone(&self.shared), commit.id());
+        let mut unsettled = self.turns.lock_arc().await;
+        // It may have been closed while this one waited, and then the place is somebody else's.
+        self.check_open()?;
+        let held = self.held().clone();
         let work = async move {
-            let mut unsettled = turns.lock_arc().await;
-            shared.commit_alone(&mut unsettled, &commit).await
+            let committed = shared.commit_alone(&mut unsettled, &commit).await;
+            drop(held);
+            committed
         };
         let unknown = |error: std::io::Error| {
             StoreError::outcome_unknown(id, &self.facts.place, Some(error.into()))
@@ -196,8 +206,28 @@ impl S3Store {
         Work::begin(Dropped::GoesOn, work).map_err(failed)?.await.map_err(unknown)?
     }
 
+    fn held(&self) -> MutexGuard<'_, Option<Arc<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for what writes on behalf of this handle, and then lets others have the place.
+    async fn wind_down(&self) {
+        let deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((thread, ended)) = deriving {
+            let _ = ended.await;
+            let _ = thread.join();
+        }
+        drop(self.turns.lock().await);
+        self.held().take();
+    }
+
     async fn derive_if_due(&self, state: &State) {
         if !self.shared.is_due(state) {
+            return;
+        }
+        let held = self.held().clone();
+        if self.guard == Guard::OneWriter && held.is_none() {
+            // It was closed, and the place may be another handle's.
             return;
         }
         let Some(begun) = Deriving::begin(&self.shared) else { return };
@@ -213,6 +243,7 @@ impl S3Store {
             std::thread::Builder::new().name("prophet-s3-derive".to_owned()).spawn(move || {
                 let _ = block_on(begun.0.checkpoint_if_due());
                 drop(begun);
+                drop(held);
                 let _ = end.send(());
             });
         if let Ok(thread) = thread {
@@ -317,20 +348,42 @@ impl ReplicaStore for S3Store {
 
     async fn verify(&self) -> Result<Verification, StoreError> {
         self.check_open()?;
-        let state = self.shared.state();
-        verify::verify(&self.shared, &state).await
+        let mut tried = 0;
+        loop {
+            let state = self.shared.state();
+            let renewed = match self.shared.renew(&state).await {
+                // That is for the report.
+                Err(StoreError::Corrupt { .. }) => false,
+                renewed => renewed?,
+            };
+            if renewed && tried < MENDED {
+                tried += 1;
+                continue;
+            }
+            let found = verify::verify(&self.shared, &state).await?;
+            // Others may have gone on, and taken away what the root named.
+            if found.is_sound() || tried >= MENDED || !self.shared.has_gone_on(&state).await? {
+                return Ok(found);
+            }
+            tried += 1;
+        }
     }
 
     async fn close(&self) -> Result<(), StoreError> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Err(StoreError::closed(&self.facts.place));
         }
-        let deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((thread, ended)) = deriving {
-            let _ = ended.await;
-            let _ = thread.join();
-        }
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.wind_down().await;
         Ok(())
+    }
+}
+
+impl Drop for S3Store {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+        // Where the service keeps writers apart, what is on its way is no danger to anybody.
+        if self.held().is_some() {
+            block_on(self.wind_down());
+        }
     }
 }

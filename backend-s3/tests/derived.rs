@@ -229,6 +229,16 @@ fn a_commit_that_is_gone_is_noticed() {
             assert!(matches!(error, StoreError::Corrupt { .. }), "{version}: {error}");
             fixture.bucket.insert(&name(version), bytes);
         }
+        // Without a root it is derived anew, and that stops at no gap either.
+        let root = fixture.bucket.object("bugs/manifest.json").unwrap();
+        let bytes = fixture.bucket.object(&name(5)).unwrap();
+        fixture.bucket.remove("bugs/manifest.json");
+        fixture.bucket.remove(&name(5));
+        let error = fixture.open().await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        assert_eq!(fixture.bucket.object("bugs/manifest.json"), None);
+        fixture.bucket.insert("bugs/manifest.json", root);
+        fixture.bucket.insert(&name(5), bytes);
         fixture.bucket.remove(&name(3));
         let found = fixture.open().await.unwrap().verify().await.unwrap();
         assert!(!found.is_sound());
@@ -242,6 +252,7 @@ fn a_handle_that_slept_for_long_goes_on() {
     block_on(async {
         let sleeper = fixture.open().await.unwrap();
         let reader = fixture.open().await.unwrap();
+        let verifier = fixture.open().await.unwrap();
         let writer = fixture.open().await.unwrap();
         let mut head = before.0;
         for changeset in &made[20..] {
@@ -253,6 +264,9 @@ fn a_handle_that_slept_for_long_goes_on() {
         let asked = fixture.bucket.requests().since(&asked);
         assert!(asked.total().requests < 40, "{asked}");
         assert_eq!(content(&sleeper).await.unwrap(), content(&writer).await.unwrap());
+        let found = verifier.verify().await.unwrap();
+        assert!(found.is_sound(), "{:?}", found.problems);
+        assert_eq!(found.entries, 300);
         // One that does not ask for the head meets tables that are gone, and goes on all the same.
         let (_, entries, ..) = content(&reader).await.unwrap();
         assert!(entries.len() >= 20);

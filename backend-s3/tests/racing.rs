@@ -25,6 +25,12 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
+/// The first of them: `PROPHET_SEED`, or another one each time.
+fn first() -> u64 {
+    let seed = || fresh_seed().unwrap() % 1_000_000_000;
+    std::env::var("PROPHET_SEED").map_or_else(|_| seed(), |seed| seed.parse().unwrap())
+}
+
 fn seeds() -> u64 {
     number("PROPHET_SEEDS", 3)
 }
@@ -124,10 +130,7 @@ fn race(seed: u64, made: &[Vec<Changeset>], fault: f64) {
 fn sixteen_writers_and_a_thousand_commits_lose_nothing() {
     let each = usize::try_from(number("PROPHET_COMMITS", 63)).unwrap();
     let made: Vec<_> = (1..=WRITERS).map(|author| changesets(author, each)).collect();
-    let first = match std::env::var("PROPHET_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => fresh_seed().unwrap() % 1_000_000_000,
-    };
+    let first = first();
     for seed in first..first + seeds() {
         println!("PROPHET_SEED={seed}");
         let fault = [0.0, 0.002, 0.01, 0.03][(seed % 4) as usize];
@@ -138,7 +141,7 @@ fn sixteen_writers_and_a_thousand_commits_lose_nothing() {
 #[test]
 fn a_few_writers_on_a_very_rough_bucket_lose_nothing() {
     let made: Vec<_> = (1..=4).map(|author| changesets(author, 12)).collect();
-    let first = fresh_seed().unwrap() % 1_000_000_000;
+    let first = first();
     for seed in first..first + seeds() * 4 {
         println!("PROPHET_SEED={seed}");
         race(seed, &made, 0.06);

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use backend_s3::{S3Options, S3Store, Writers};
 use common::{changesets, commit_id, commit_of, identity, on_one_thread};
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once};
 use object_store::ObjectStore;
-use prophet_bucket::{Bucket, Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings};
+use prophet_bucket::{
+    Bucket, Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings, Time,
+};
 use prophet_store::{Head, ReplicaStore, Sharing, StoreError, Version};
 
 struct Fixture {
@@ -210,4 +212,80 @@ fn where_one_writer_is_all_an_unknown_commit_goes_before_any_other() {
     fixture.bucket.land();
     assert_eq!(block_on(store.head()).unwrap(), lost.head());
     assert_eq!(fixture.commits(), 1);
+}
+
+#[test]
+fn where_one_writer_is_all_a_refusal_settles_nothing_that_is_on_its_way() {
+    for same_again in [false, true] {
+        let settings = Settings::plain(3).conditions(Conditions::Ignored);
+        let fixture = Fixture::new(settings);
+        let store = fixture.create(&on_one_thread(1).retries(0)).unwrap();
+        let on_way = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
+        fixture.bucket.plan(on_commits(Fault::Delay(Landing::ByHand)));
+        let answer = block_on(store.commit(&on_way));
+        assert!(matches!(answer, Err(StoreError::OutcomeUnknown { .. })), "{answer:?}");
+        // The next attempt is refused, which says nothing about the first.
+        fixture.bucket.plan(on_commits(Fault::Refuse(Refusal::AccessDenied)));
+        let rival = commit_of(&changesets(2, 1)[0], Head::EMPTY, commit_id(2, 1));
+        let answer = block_on(store.commit(if same_again { &on_way } else { &rival }));
+        assert!(answer.unwrap_err().to_string().contains("credentials"));
+        assert_eq!(fixture.commits(), 0);
+        let answer = block_on(store.commit(&rival));
+        let stale =
+            matches!(answer, Err(StoreError::StaleBase { head, .. }) if head == on_way.head());
+        assert!(stale, "{answer:?}");
+        fixture.bucket.land();
+        assert_eq!(block_on(store.head()).unwrap(), on_way.head());
+        assert_eq!(fixture.commits(), 1);
+    }
+}
+
+#[test]
+fn where_one_writer_is_all_the_next_handle_waits_for_what_is_on_its_way() {
+    let slow = Duration::from_millis(100);
+    for close in [true, false] {
+        let settings = Settings::plain(3).conditions(Conditions::Ignored);
+        let settings = settings.time(Time::Real).latency(slow, slow);
+        let fixture = Fixture::new(settings);
+        let store = fixture.create(&S3Options::new()).unwrap();
+        let commit = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
+        assert!(block_on(poll_once(store.commit(&commit))).is_none(), "it takes a while");
+        assert_eq!(fixture.commits(), 0);
+        if close {
+            block_on(store.close()).unwrap();
+            assert_eq!(fixture.commits(), 1);
+        }
+        drop(store);
+        assert_eq!(fixture.commits(), 1);
+        let store = fixture.open(&S3Options::new()).unwrap();
+        assert_eq!(block_on(store.head()).unwrap(), commit.head());
+    }
+}
+
+#[test]
+fn a_probe_that_is_not_answered_says_nothing_about_the_service() {
+    let on_probe = |refusal, times| {
+        let rule = Rule::new(Fault::Refuse(refusal)).on(Kind::Create).below("bugs/probe/");
+        Plan::new().with(rule.times(times))
+    };
+    for refusal in [Refusal::SlowDown, Refusal::InternalError, Refusal::Dropped] {
+        for times in [1, 2, 7, 16] {
+            let fixture = Fixture::new(Settings::strict(7));
+            fixture.bucket.plan(on_probe(refusal, times));
+            let store = fixture.create(&on_one_thread(7).writers(Writers::Several));
+            let store = store.unwrap_or_else(|error| panic!("{refusal:?}, {times}: {error}"));
+            assert_eq!(store.warning(), None);
+        }
+        // A service that lets all win, and answers few.
+        let fixture = Fixture::new(Settings::strict(7).conditions(Conditions::Ignored));
+        fixture.bucket.plan(on_probe(refusal, 5));
+        let error = fixture.create(&on_one_thread(7).writers(Writers::Several)).unwrap_err();
+        assert!(error.to_string().contains("several writers apart"), "{error}");
+        // One that answers nothing.
+        let fixture = Fixture::new(Settings::strict(7));
+        fixture.bucket.plan(on_probe(refusal, 10_000));
+        let error = fixture.create(&on_one_thread(7)).unwrap_err();
+        assert!(error.to_string().contains("too few conditional writes"), "{error}");
+        assert!(fixture.bucket.contents().is_empty());
+    }
 }

@@ -28,8 +28,8 @@
 //! - One handle at a time: a second one, of this or another program, is answered with
 //!   [`Locked`](prophet_store::StoreError::Locked). There are no handles that only read, for sled
 //!   writes when it opens.
-//! - Reads do not wait for a commit that is being written; while a commit waits for the end of a verify,
-//!   reads wait with it. A page is of one head.
+//! - Reads do not wait for a commit that is being written; while a commit waits for the end of a verify
+//!   or of a count of records, reads wait with it. A page is of one head.
 //! - Every value certifies itself, with its key. Damage that is read is answered with
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt), and so is whatever makes sled give up.
 //!

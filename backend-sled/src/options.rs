@@ -15,7 +15,7 @@ use sled::Batch;
 
 use crate::engine::{Engine, exists};
 use crate::error::file;
-use crate::layout::{FORMAT, Layout, Witness, sync_directory};
+use crate::layout::{FORMAT, Layout, Lock, Witness, sync_directory};
 use crate::shared::{Shared, State};
 use crate::store::SledStore;
 use crate::top::{TOP, Top};
@@ -98,19 +98,27 @@ impl SledOptions {
             }
             Err(error) => return Err(failed(error)),
         }
-        let lock = layout.lock()?;
+        let mut lock = layout.lock()?;
         // Somebody else may have been quicker.
         if exists(&layout.identity()) {
             return Err(StoreError::already_exists(&layout.place));
         }
         if exists(&layout.tree()) {
             // A creation that was cut off committed nothing.
-            if Witness::open(&layout)?.read().is_some_and(|told| told.head != Head::EMPTY) {
+            let mut told = Witness::open(&layout)?.read();
+            if told.is_none() {
+                // Or it never came so far, or more than one file is damaged: then the tree tells.
+                if let Ok(engine) = self.engine(&layout, lock) {
+                    told = read_top(&engine)?;
+                }
+                lock = layout.lock()?;
+            }
+            if told.is_some_and(|told| told.head != Head::EMPTY) {
                 return Err(StoreError::already_exists(&layout.place));
             }
             fs::remove_dir_all(layout.tree()).map_err(&failed)?;
         }
-        let engine = Engine::open(&layout.place, &layout.tree(), self.cache_bytes, lock)?;
+        let engine = self.engine(&layout, lock)?;
         let top = Top::empty();
         let mut batch = Batch::default();
         batch.insert(TOP, certify(TOP, top.to_bytes().to_vec()));
@@ -140,10 +148,8 @@ impl SledOptions {
             // sled would make a new one.
             return Err(StoreError::corrupt(&layout.place, "the file of sled is missing"));
         }
-        let engine = Engine::open(&layout.place, &layout.tree(), self.cache_bytes, lock)?;
-        let stored = engine.get(TOP)?;
-        let top = stored.as_ref().and_then(|stored| certified(TOP, stored)).map(Top::from_bytes);
-        let Some(Some(top)) = top else {
+        let engine = self.engine(&layout, lock)?;
+        let Some(top) = read_top(&engine)? else {
             return Err(StoreError::corrupt(&layout.place, "its head is missing or damaged"));
         };
         let witness = Witness::open(&layout)?;
@@ -159,6 +165,16 @@ impl SledOptions {
         let _ = state.witness.write(&top);
         store(&layout.place, identity, state)
     }
+
+    fn engine(&self, layout: &Layout, lock: Lock) -> Result<Engine, StoreError> {
+        Engine::open(&layout.place, &layout.tree(), self.cache_bytes, lock)
+    }
+}
+
+/// Where the replica is, as its tree says; `None` if that is missing or damaged.
+fn read_top(engine: &Engine) -> Result<Option<Top>, StoreError> {
+    let stored = engine.get(TOP)?;
+    Ok(stored.as_ref().and_then(|stored| certified(TOP, stored)).and_then(Top::from_bytes))
 }
 
 /// Whether the end of the log is there, and all that was acknowledged.
@@ -195,6 +211,10 @@ fn check(place: &str, state: &State) -> Result<(), StoreError> {
             let what = format!("{told} was acknowledged, and it is at {head}: commits are missing");
             Err(StoreError::corrupt(place, what))
         };
+        if told.head == head && told != state.top {
+            let what = format!("what was acknowledged at {head} is not what is there");
+            return Err(StoreError::corrupt(place, what));
+        }
         if told.head.version >= head.version {
             return if told == state.top { Ok(()) } else { missing() };
         }

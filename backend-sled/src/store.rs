@@ -25,7 +25,8 @@ use crate::verify;
 /// Reads run on the calling thread, and do not wait for a commit that is under way: until it is on the
 /// device they see what was there before. Commits run one after the other on a thread that belongs to
 /// the handle. Dropping the handle waits for the commits that were handed over, and so does
-/// [`close`](Self::close). A commit waits for the end of a [`verify`](Self::verify).
+/// [`close`](Self::close). A commit waits for the end of a [`verify`](Self::verify) and of a
+/// [`count_records`](Self::count_records).
 pub struct SledStore {
     facts: Facts,
     // Before the state, so that the thread has ended when the tree is closed.

@@ -135,9 +135,17 @@ fn nothing_is_created_over_commits_or_the_tree_of_somebody_else() {
     block_on(store.commit(&commit)).unwrap();
     drop(store);
     let kept = fs::read(path.join("replica")).unwrap();
+    let head = fs::read(path.join("head")).unwrap();
     fs::remove_file(path.join("replica")).unwrap();
-    let error = SledStore::create(&path, identity()).unwrap_err();
-    assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+    // Also where the other file that tells of commits is gone too, or damaged.
+    for told in [Some(&head[..]), None, Some(b""), Some(b"nonsense")] {
+        match told {
+            Some(told) => fs::write(path.join("head"), told).unwrap(),
+            None => fs::remove_file(path.join("head")).unwrap(),
+        }
+        let error = SledStore::create(&path, identity()).unwrap_err();
+        assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+    }
     fs::write(path.join("replica"), kept).unwrap();
     let store = SledStore::open(&path).unwrap();
     assert_eq!(block_on(store.head()).unwrap(), commit.head());

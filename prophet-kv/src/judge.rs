@@ -46,6 +46,10 @@ impl<M: Map, E> Reads<'_, M, E> {
         if let Some(id) = self.map().get(&keys::commit(commit.head().version)).await? {
             return Ok(id == commit.id().as_bytes());
         }
+        if commit.head().version > self.head().version {
+            // The replica was restored from before it: its changesets came again in another commit.
+            return Ok(false);
+        }
         for entry in commit.entries() {
             if self.position_of(entry.changeset.digest()).await? != Some(entry.position) {
                 return Ok(false);
