@@ -70,7 +70,9 @@
 //! what is on its way, and so does dropping it. With [`Writers::Several`] such a service is
 //! refused.
 //!
-//! **A probe is no proof.** It finds what a service does now, on one machine, in a few races.
+//! **A probe is no proof.** It finds what a service does now, on one machine, in a few races. What it
+//! found goes with the bucket: one that is copied to another service is to be opened with
+//! [`Writers::One`] there.
 
 mod bucket;
 mod checkpoint;

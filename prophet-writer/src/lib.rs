@@ -36,7 +36,8 @@
 //! - What was handed over is done, also if whoever waits for it goes away, and in the order in which it
 //!   was handed over.
 //! - [`Writer::close`], and dropping the writer, wait until everything handed over was done and the
-//!   thread has ended, with all that it owned.
+//!   thread has ended, with all that it owned. Only where the thread itself drops the writer, by answering
+//!   a task that goes on right there, nobody waits.
 //! - If the thread ends in the middle of something, by a panic too, that is answered with
 //!   [`OutcomeUnknown`](StoreError::OutcomeUnknown), and all that comes later with
 //!   [`Closed`](StoreError::Closed).
@@ -138,7 +139,9 @@ impl<W> Writer<W> {
 
     fn join(&self) {
         let thread = self.running().thread.take();
-        if let Some(thread) = thread {
+        // A task that goes on where it was answered may be what drops the writer: then it is this very
+        // thread, which ends by itself.
+        if let Some(thread) = thread.filter(|it| it.thread().id() != thread::current().id()) {
             // A panic in it was told to whoever waited.
             let _ = thread.join();
         }
@@ -215,8 +218,10 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
 
     use futures_lite::future::{block_on, poll_once};
     use prophet_store::Commit;
@@ -300,6 +305,45 @@ mod tests {
         );
         assert_eq!(count.load(Ordering::SeqCst), 0);
         block_on(writer.close());
+    }
+
+    type Waiting = Pin<Box<dyn Future<Output = Result<Head, StoreError>> + Send>>;
+
+    /// A task that is dropped when it is woken, wherever that is.
+    struct Task(Mutex<Option<Waiting>>);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+
+    #[test]
+    fn it_may_be_dropped_by_its_own_thread() {
+        let (open, gate) = mpsc::channel();
+        let (writer, count) = counting(Some(gate));
+        let writer = Arc::new(writer);
+        let (one, two) = (commit(1), commit(2));
+        let task = Arc::new(Task(Mutex::new(None)));
+        let its_own = Arc::clone(&writer);
+        let mut waiting: Waiting = Box::pin(async move { its_own.commit(one.id(), one).await });
+        let waker = Waker::from(Arc::clone(&task));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(block_on(poll_once(writer.commit(two.id(), two))).is_none());
+        *task.0.lock().unwrap() = Some(waiting);
+        // Nobody else has it from here on.
+        drop(writer);
+        open.send(()).unwrap();
+        open.send(()).unwrap();
+        // What was handed over is done all the same.
+        for _ in 0..10_000 {
+            if count.load(Ordering::SeqCst) == 2 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+        assert!(task.0.lock().unwrap().is_none());
     }
 
     #[test]
