@@ -9,8 +9,9 @@ use prophet_store::{Commit, RecordState, Resolution};
 
 use crate::state::index_commit;
 
-/// A commit with more entries is not worked out by whoever waits for it, who may have other tasks.
+/// A larger commit is not worked out by whoever waits for it, who may have other tasks.
 const FEW_ENTRIES: usize = 64;
+const FEW_BYTES: u64 = 256 << 10;
 
 /// A commit, the last line of it, and what it writes to the index. To work that out takes longer than to
 /// put it there, and whoever waits for the commit does it while the device is at work.
@@ -39,7 +40,8 @@ impl Prepared {
 
     /// Works out what it writes to the index, if that is little.
     pub(crate) fn work_out(&self) {
-        if self.commit.entries().len() <= FEW_ENTRIES {
+        let few = self.commit.entries().len() <= FEW_ENTRIES;
+        if few && self.commit.size() <= FEW_BYTES {
             let writes = self.worked_out();
             *self.index() = Some(writes);
         }
