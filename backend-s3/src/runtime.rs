@@ -13,6 +13,13 @@ use tokio::task::JoinHandle;
 /// Begun by the first request of the process; it stays until the process ends.
 static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
 
+const NAME: &str = "prophet-s3";
+
+/// Whether this is the thread that requests run on, and that nothing may block therefore.
+pub(crate) fn is_here() -> bool {
+    std::thread::current().name() == Some(NAME)
+}
+
 fn runtime() -> Result<Handle, Error> {
     let mut begun = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*begun {
@@ -21,7 +28,7 @@ fn runtime() -> Result<Handle, Error> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     let run = move || runtime.block_on(pending::<()>());
-    std::thread::Builder::new().name("prophet-s3".to_owned()).spawn(run)?;
+    std::thread::Builder::new().name(NAME.to_owned()).spawn(run)?;
     *begun = Some(handle.clone());
     Ok(handle)
 }

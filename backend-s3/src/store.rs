@@ -20,7 +20,7 @@ use crate::commit::Committed;
 use crate::exclusive::Held;
 use crate::log::Log;
 use crate::put::Guard;
-use crate::runtime::{Dropped, Work};
+use crate::runtime::{self, Dropped, Work};
 use crate::shared::Shared;
 use crate::state::State;
 use crate::verify;
@@ -381,8 +381,9 @@ impl ReplicaStore for S3Store {
 impl Drop for S3Store {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Release);
-        // Where the service keeps writers apart, what is on its way is no danger to anybody.
-        if self.held().is_some() {
+        // Where the service keeps writers apart, what is on its way is no danger to anybody. Elsewhere it
+        // has the place for as long as it is on its way, also where it cannot be waited for.
+        if self.held().is_some() && !runtime::is_here() {
             block_on(self.wind_down());
         }
     }

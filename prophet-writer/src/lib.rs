@@ -321,8 +321,16 @@ mod tests {
     #[test]
     fn it_may_be_dropped_by_its_own_thread() {
         let (open, gate) = mpsc::channel();
-        let (writer, count) = counting(Some(gate));
-        let writer = Arc::new(writer);
+        let (said, heard) = mpsc::channel();
+        let writer = Writer::start("test", "a test", move |queue: &Queue<Commit>| {
+            while let Some(job) = queue.next() {
+                gate.recv().unwrap();
+                let head = job.work.head();
+                job.answer(Ok(head));
+                said.send(()).unwrap();
+            }
+        });
+        let writer = Arc::new(writer.unwrap());
         let (one, two) = (commit(1), commit(2));
         let task = Arc::new(Task(Mutex::new(None)));
         let its_own = Arc::clone(&writer);
@@ -336,13 +344,8 @@ mod tests {
         open.send(()).unwrap();
         open.send(()).unwrap();
         // What was handed over is done all the same.
-        for _ in 0..10_000 {
-            if count.load(Ordering::SeqCst) == 2 {
-                break;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(count.load(Ordering::SeqCst), 2);
+        assert_eq!(heard.recv(), Ok(()));
+        assert_eq!(heard.recv(), Ok(()));
         assert!(task.0.lock().unwrap().is_none());
     }
 
