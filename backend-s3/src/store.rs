@@ -58,7 +58,7 @@ pub struct S3Store {
     held: Mutex<Option<Arc<Held>>>,
     /// Where one writer is all that there may be, its commits take turns.
     turns: Arc<async_lock::Mutex<Option<Commit>>>,
-    deriving: Mutex<Option<(JoinHandle<()>, oneshot::Receiver<()>)>>,
+    deriving: async_lock::Mutex<Option<(JoinHandle<()>, oneshot::Receiver<()>)>>,
     inline: bool,
     closed: AtomicBool,
 }
@@ -152,7 +152,7 @@ impl S3Store {
             warning,
             held: Mutex::new(held.map(Arc::new)),
             turns: Arc::new(async_lock::Mutex::new(None)),
-            deriving: Mutex::new(None),
+            deriving: async_lock::Mutex::new(None),
             inline,
             closed: AtomicBool::new(false),
         }
@@ -212,9 +212,12 @@ impl S3Store {
 
     /// Waits for what writes on behalf of this handle, and then lets others have the place.
     async fn wind_down(&self) {
-        let deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((thread, ended)) = deriving {
+        let mut deriving = self.deriving.lock().await;
+        // It stays where it is until it has ended: whoever waits here may be dropped.
+        if let Some((_, ended)) = &mut *deriving {
             let _ = ended.await;
+        }
+        if let Some((thread, _)) = deriving.take() {
             let _ = thread.join();
         }
         drop(self.turns.lock().await);
@@ -247,8 +250,7 @@ impl S3Store {
                 let _ = end.send(());
             });
         if let Ok(thread) = thread {
-            let mut deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner);
-            *deriving = Some((thread, ended));
+            *self.deriving.lock().await = Some((thread, ended));
         }
     }
 }
