@@ -288,12 +288,6 @@ impl Shared {
         }
     }
 
-    /// Whether there is another root now than that of `state`.
-    pub(crate) async fn has_gone_on(&self, state: &State) -> Result<bool, StoreError> {
-        let found = Root::fetch(&self.bucket, &[]).await?;
-        Ok(matches!(found, FoundRoot::Root(root) if root.version != state.root.version))
-    }
-
     /// Goes on to the root that is there now, if it is another one than that of `state`, whose tables
     /// may be gone. Whether it is.
     pub(crate) async fn renew(&self, state: &State) -> Result<bool, StoreError> {

@@ -206,6 +206,14 @@ impl S3Store {
         Work::begin(Dropped::GoesOn, work).map_err(failed)?.await.map_err(unknown)?
     }
 
+    /// Whether there is a newer root than that of `state`, which is gone on to. Damage is for the report.
+    async fn renew(&self, state: &State) -> Result<bool, StoreError> {
+        match self.shared.renew(state).await {
+            Err(StoreError::Corrupt { .. }) => Ok(false),
+            renewed => renewed,
+        }
+    }
+
     fn held(&self) -> MutexGuard<'_, Option<Arc<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -350,21 +358,14 @@ impl ReplicaStore for S3Store {
 
     async fn verify(&self) -> Result<Verification, StoreError> {
         self.check_open()?;
+        // This handle may have slept, and others have taken away what its root names; or they do so
+        // meanwhile.
+        self.renew(&self.shared.state()).await?;
         let mut tried = 0;
         loop {
             let state = self.shared.state();
-            let renewed = match self.shared.renew(&state).await {
-                // That is for the report.
-                Err(StoreError::Corrupt { .. }) => false,
-                renewed => renewed?,
-            };
-            if renewed && tried < MENDED {
-                tried += 1;
-                continue;
-            }
             let found = verify::verify(&self.shared, &state).await?;
-            // Others may have gone on, and taken away what the root named.
-            if found.is_sound() || tried >= MENDED || !self.shared.has_gone_on(&state).await? {
+            if found.is_sound() || tried == MENDED || !self.renew(&state).await? {
                 return Ok(found);
             }
             tried += 1;

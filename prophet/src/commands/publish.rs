@@ -87,14 +87,13 @@ impl PublishArgs {
             "bytes": report.bytes,
             "removed": report.removed,
         });
-        let with_site = site.is_some();
         if let Some(site) = site {
             let summary = publish_site(&replica, tree, site).await?;
             said.push_str(&format!("; {} of the site", counted(summary.files, "file")));
             insert(&mut json, "site_files", json!(summary.files));
         }
         context.output.thing(&json, &said)?;
-        if !with_site && has_site(tree).await.map_err(PublishError::from)? {
+        if !self.site && has_site(tree).await.map_err(PublishError::from)? {
             context.output.note("the site beside it is as it was; --site brings it up to date");
         }
         Ok(Exit::Done)
