@@ -17,6 +17,7 @@ use prophet_store::{Environment, StoreError};
 
 use crate::error::{Failed, Meaning, failed, is_unsupported};
 use crate::layout::{COMMITS, PROBE};
+use crate::patience::{Patience, Wait};
 use crate::runtime::{Dropped, Work};
 
 /// The first pause before a request is sent again; each one after it is twice as long.
@@ -26,9 +27,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Where requests run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runs {
-    /// On this crate's own thread, by a client that this crate built.
+    /// On this crate's own thread, by a client that this crate built, which waits for as long as it is
+    /// let.
     #[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "only clouds have clients"))]
-    Cloud,
+    Cloud(Patience),
     /// On this crate's own thread, which is what clients of clouds need.
     OnThread,
     /// Wherever the caller is.
@@ -98,8 +100,15 @@ impl Bucket {
     /// all of one name.
     pub(crate) fn key(&self) -> String {
         match self.runs {
-            Runs::Cloud => self.place.to_string(),
+            Runs::Cloud(_) => self.place.to_string(),
             _ => format!("{:p} {}", Arc::as_ptr(&self.store), self.place),
+        }
+    }
+
+    const fn wait(&self) -> Wait {
+        match self.runs {
+            Runs::Cloud(patience) => Wait(Some(patience)),
+            Runs::OnThread | Runs::Here => Wait(None),
         }
     }
 
@@ -166,14 +175,15 @@ impl Bucket {
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Object>, StoreError> {
         let path = self.path(name);
         let send = || {
-            let (store, path) = (Arc::clone(&self.store), path.clone());
+            let (store, path, wait) = (Arc::clone(&self.store), path.clone(), self.wait());
             async move {
-                let got = store.get(&path).await?;
+                let got = wait.at_most(0, store.get(&path)).await?;
                 let version = UpdateVersion {
                     e_tag: got.meta.e_tag.clone(),
                     version: got.meta.version.clone(),
                 };
-                Ok(Object { bytes: got.bytes().await?.into(), version })
+                let bytes = wait.at_most(got.meta.size, got.bytes()).await?;
+                Ok(Object { bytes: bytes.into(), version })
             }
         };
         self.request(name, "reading it", Dropped::Ends, send).await
@@ -192,10 +202,12 @@ impl Bucket {
         let path = self.path(name);
         let send = || {
             let (store, path, range) = (Arc::clone(&self.store), path.clone(), range.clone());
+            let (wait, len) = (self.wait(), range.end - range.start);
             let range = Some(GetRange::Bounded(range));
             async move {
                 let options = GetOptions { range, ..GetOptions::default() };
-                Ok(store.get_opts(&path, options).await?.bytes().await?.to_vec())
+                let got = wait.at_most(0, store.get_opts(&path, options)).await?;
+                Ok(wait.at_most(len, got.bytes()).await?.to_vec())
             }
         };
         match self.request(name, "reading it", Dropped::Ends, send).await {
@@ -267,8 +279,10 @@ impl Bucket {
             false => Attributes::from_iter([(Attribute::CacheControl, caching(name))]),
         };
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
+        let wait = self.wait();
         async move {
-            let put = store.put_opts(&path, bytes.into(), options).await?;
+            let len = bytes.len() as u64;
+            let put = wait.at_most(len, store.put_opts(&path, bytes.into(), options)).await?;
             Ok(UpdateVersion { e_tag: put.e_tag, version: put.version })
         }
     }
@@ -300,6 +314,7 @@ impl Bucket {
         let offset = after.map(|after| self.path(&format!("{directory}/{after}")));
         let send = || {
             let (store, prefix, offset) = (Arc::clone(&self.store), prefix.clone(), offset.clone());
+            let wait = self.wait();
             async move {
                 let mut found = match &offset {
                     Some(offset) => store.list_with_offset(Some(&prefix), offset),
@@ -307,9 +322,8 @@ impl Bucket {
                 };
                 let mut names = Vec::new();
                 while names.len() < most
-                    && let Some(object) = found.next().await
+                    && let Some(object) = wait.at_most(0, found.try_next()).await?
                 {
-                    let object = object?;
                     let written = object.last_modified.timestamp_millis();
                     if let Some(parts) = object.location.prefix_match(&prefix) {
                         let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
@@ -327,8 +341,8 @@ impl Bucket {
     pub(crate) async fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name);
         let send = || {
-            let (store, path) = (Arc::clone(&self.store), path.clone());
-            async move { store.delete(&path).await }
+            let (store, path, wait) = (Arc::clone(&self.store), path.clone(), self.wait());
+            async move { wait.at_most(0, store.delete(&path)).await }
         };
         self.request(name, "removing it", Dropped::GoesOn, send).await.map(drop)
     }

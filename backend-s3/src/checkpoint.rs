@@ -1,9 +1,9 @@
 //! Checkpoints: when something is derived, and the root that names it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prophet_files::manifest::MANIFEST;
-use prophet_store::StoreError;
+use prophet_store::{StoreError, Version};
 
 use crate::bucket::Attempt;
 use crate::derive::derive;
@@ -12,10 +12,82 @@ use crate::root::{FoundRoot, Root};
 use crate::shared::{Pace, Shared};
 use crate::state::State;
 
+const WRITING: &str = "writing the root";
+
 /// An object that no root names any more goes after so many commits, in checkpoints.
 const GRACE: u64 = 4;
 
+/// A checkpoint that is missing after so many times as many commits as there should be in between is
+/// worth a word.
+const BEHIND: usize = 4;
+
+/// What came of the last checkpoints, if they failed.
+#[derive(Debug, Default)]
+pub(crate) struct Failing(Mutex<Option<Failure>>);
+
+#[derive(Debug)]
+struct Failure {
+    why: String,
+    /// The head at which it failed.
+    at: Version,
+    times: u32,
+    /// Before this version nobody tries again.
+    next: Version,
+}
+
+/// After so many commits at most it is tried again, however often it failed.
+const LONGEST: u64 = 1_024;
+
+impl Failing {
+    fn with<T>(&self, use_it: impl FnOnce(&mut Option<Failure>) -> T) -> T {
+        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why, unless somebody else has derived as much by now.
+    fn why(&self, derived: Version) -> Option<String> {
+        self.with(|failure| {
+            let failure = failure.as_ref().filter(|failure| failure.at > derived)?;
+            Some(failure.why.clone())
+        })
+    }
+
+    /// Whether it is too early to try again.
+    fn waits(&self, version: Version) -> bool {
+        self.with(|failure| failure.as_ref().is_some_and(|failure| version < failure.next))
+    }
+
+    fn note<T>(&self, version: Version, result: &Result<T, StoreError>) {
+        self.with(|failure| match result {
+            Ok(_) => *failure = None,
+            Err(error) => {
+                let times = failure.as_ref().map_or(1, |before| before.times.saturating_add(1));
+                let pause = 1_u64.checked_shl(times).unwrap_or(LONGEST).min(LONGEST);
+                let next = Version::new(version.get().saturating_add(pause));
+                *failure = Some(Failure { why: error.to_string(), at: version, times, next });
+            }
+        });
+    }
+}
+
 impl Shared {
+    /// Makes a checkpoint if one is due. Nobody waits for what comes of it: it is noted.
+    pub(crate) async fn derive_by_itself(&self) {
+        let result = self.checkpoint_if_due().await;
+        self.failing.note(self.state().head.version, &result);
+    }
+
+    /// Why checkpoints fail, if they do.
+    pub(crate) fn checkpoint_failure(&self) -> Option<String> {
+        self.failing.why(self.state().root.head.version)
+    }
+
+    /// After how many commits of the tail something should have been derived long ago, if so.
+    pub(crate) fn behind(&self) -> Option<usize> {
+        let commits = self.state().tail.len();
+        let long = self.pace.commits.checked_mul(BEHIND).filter(|long| *long > 0)?;
+        (commits >= long).then_some(commits)
+    }
+
     /// Goes on from the root that is there, if it has more derived: others may have been at it.
     pub(crate) async fn sync_root(&self) -> Result<(), StoreError> {
         let known = Arc::clone(&self.state().root);
@@ -67,40 +139,58 @@ impl Shared {
     }
 
     /// Puts a root in the place of the one that it was made from, unless somebody else did first.
-    async fn put_root(&self, root: Root) -> Result<bool, StoreError> {
+    /// Whether that is the root now.
+    pub(crate) async fn put_root(&self, root: Root) -> Result<bool, StoreError> {
+        const TRIES: usize = 3;
         let bytes = bytes::Bytes::from(root.encode());
-        let attempt = match root.version.clone() {
-            Some(version) => self.bucket.update(MANIFEST, bytes.clone(), version).await,
-            None => self.bucket.create(MANIFEST, bytes.clone()).await,
-        };
-        let plain = match attempt {
-            Attempt::Written(version) => {
-                self.adopt(Root { version, ..root });
-                return Ok(true);
-            }
-            Attempt::Refused(failed) => {
-                return Err(failed.at(&self.bucket.place_of(MANIFEST), "writing the root"));
-            }
-            Attempt::Unsupported(_) => true,
-            Attempt::NotMet(_) | Attempt::Unknown(_) => false,
-        };
-        let there = self.bucket.get(MANIFEST).await?;
-        if let Some(object) = &there {
+        let place = self.bucket.place_of(MANIFEST);
+        let mut before = root.version.clone();
+        for _ in 0..TRIES {
+            let attempt = match before.clone() {
+                Some(before) => self.bucket.update(MANIFEST, bytes.clone(), before).await,
+                None => self.bucket.create(MANIFEST, bytes.clone()).await,
+            };
+            let failed = match attempt {
+                Attempt::Written(version) => {
+                    self.adopt(Root { version, ..root });
+                    return Ok(true);
+                }
+                Attempt::Refused(failed) => return Err(failed.at(&place, WRITING)),
+                Attempt::Unsupported(_) => return self.put_root_plainly(root, &bytes).await,
+                Attempt::NotMet(failed) | Attempt::Unknown(failed) => failed,
+            };
+            let there = self.bucket.get(MANIFEST).await?;
+            let Some(object) = there else {
+                before = None;
+                continue;
+            };
             if object.bytes == bytes {
-                self.adopt(Root { version: Some(object.version.clone()), ..root });
+                self.adopt(Root { version: Some(object.version), ..root });
                 return Ok(true);
             }
-            let place = self.bucket.place_of(MANIFEST);
-            let found = Root::decode(&place, object, &self.state().root.tables);
-            if let FoundRoot::Root(theirs) = found
-                && (!plain || theirs.head.version >= root.head.version)
-            {
+            if before.as_ref() == Some(&object.version) {
+                // It never arrived, and where it is late, its condition is still looked at.
+                return Err(failed.at(&place, WRITING));
+            }
+            if let FoundRoot::Root(theirs) = Root::decode(&place, &object, &root.tables) {
                 self.adopt(*theirs);
                 return Ok(false);
             }
+            before = Some(object.version);
         }
-        // There is none, or one that cannot be read, or the service knows no conditions: then the
-        // last one to write counts, and each root is whole by itself.
+        Err(StoreError::busy(place, "others write the root all the time"))
+    }
+
+    /// As [`put_root`](Self::put_root) where the service knows no conditions: the last one to write
+    /// counts, and each root is whole by itself.
+    async fn put_root_plainly(&self, root: Root, bytes: &[u8]) -> Result<bool, StoreError> {
+        if let FoundRoot::Root(theirs) = Root::fetch(&self.bucket, &root.tables).await?
+            && theirs.version != root.version
+            && theirs.head.version >= root.head.version
+        {
+            self.adopt(*theirs);
+            return Ok(false);
+        }
         let version = self.bucket.put(MANIFEST, bytes.to_vec()).await?;
         self.adopt(Root { version, ..root });
         Ok(true)
@@ -117,6 +207,9 @@ impl Shared {
     pub(crate) fn is_due(&self, state: &State) -> bool {
         let Pace { commits, bytes } = self.pace;
         if commits == 0 || self.read_only {
+            return false;
+        }
+        if self.failing.waits(state.head.version) {
             return false;
         }
         let len = state.tail.len();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreScheme, RetryConfig};
+use object_store::{ClientConfigKey, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use prophet_store::{Identity, StoreError};
 use url::Url;
 
@@ -49,8 +49,9 @@ impl S3Options {
     /// # Errors
     /// A URL that names no bucket. Those of [`create_in`](Self::create_in).
     pub async fn create(&self, url: &str, identity: Identity) -> Result<S3Store, StoreError> {
-        let (store, prefix, place) = self.client(url, once())?;
-        self.create_at(store, prefix.as_ref(), place, Runs::Cloud, identity).await
+        let (store, prefix, place) = self.client(url, Sends::Once)?;
+        let runs = Runs::Cloud(self.patience);
+        self.create_at(store, prefix.as_ref(), place, runs, identity).await
     }
 
     /// Opens the replica at a URL.
@@ -58,8 +59,8 @@ impl S3Options {
     /// # Errors
     /// A URL that names no bucket. Those of [`open_in`](Self::open_in).
     pub async fn open(&self, url: &str) -> Result<S3Store, StoreError> {
-        let (store, prefix, place) = self.client(url, once())?;
-        self.open_at(store, prefix.as_ref(), place, Runs::Cloud).await
+        let (store, prefix, place) = self.client(url, Sends::Once)?;
+        self.open_at(store, prefix.as_ref(), place, Runs::Cloud(self.patience)).await
     }
 
     /// The published tree at a URL, such as `s3://bucket/prefix`, to be written to or read from. Nothing
@@ -79,9 +80,7 @@ impl S3Options {
     /// # Errors
     /// A URL that names no bucket.
     pub fn tree(&self, url: &str) -> Result<BucketTree, StoreError> {
-        let max_retries = self.retries as usize;
-        let retry = RetryConfig { max_retries, ..RetryConfig::default() };
-        let (store, prefix, place) = self.client(url, retry)?;
+        let (store, prefix, place) = self.client(url, Sends::Again)?;
         Ok(BucketTree::new(store, prefix, place))
     }
 
@@ -89,14 +88,14 @@ impl S3Options {
     fn client(
         &self,
         url: &str,
-        retry: RetryConfig,
+        sends: Sends,
     ) -> Result<(Arc<dyn ObjectStore>, Path, String), StoreError> {
         let bad = |why: String| StoreError::io(shown(url), "finding the bucket", why);
         let parsed = Url::parse(url).map_err(|error| bad(error.to_string()))?;
         let place = shown(url);
         let parts = ObjectStoreScheme::parse(&parsed);
         let (scheme, path) = parts.map_err(|error| bad(error.to_string()))?;
-        let store = self.build(&scheme, url, retry);
+        let store = self.build(&scheme, url, sends);
         Ok((store.map_err(|error| bad(error.to_string()))?, path, place))
     }
 
@@ -104,15 +103,22 @@ impl S3Options {
         &self,
         scheme: &ObjectStoreScheme,
         url: &str,
-        retry: RetryConfig,
+        sends: Sends,
     ) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
         // The app may have another one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let max_retries = if sends == Sends::Once { 0 } else { self.retries as usize };
+        let retry = RetryConfig { max_retries, ..RetryConfig::default() };
+        let default = ClientOptions::new().get_config_value(&ClientConfigKey::Timeout);
         macro_rules! client {
             ($builder:ty) => {{
                 let mut builder = <$builder>::from_env().with_url(url).with_retry(retry.clone());
                 for (key, value) in &self.config {
                     builder = builder.with_config(key.parse()?, value);
+                }
+                let timeout = TIMEOUT.parse()?;
+                if sends == Sends::Once && builder.get_config_value(&timeout) == default {
+                    builder = builder.with_config(timeout, NEVER);
                 }
                 Ok(Arc::new(builder.build()?))
             }};
@@ -137,10 +143,18 @@ impl S3Options {
     }
 }
 
-/// A client that sends a conditional write again by itself hides what became of the first.
-fn once() -> RetryConfig {
-    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+/// Whether a client sends a request that failed again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sends {
+    /// No: it would hide what became of the first of several conditional writes. How long it may take is
+    /// [`Patience`](crate::patience::Patience)'s, unless the configuration has a limit.
+    Once,
+    Again,
 }
+
+/// What the client calls the limit to the whole of a request.
+const TIMEOUT: &str = "timeout";
+const NEVER: &str = "1 year";
 
 /// A URL without what is secret in it.
 fn shown(url: &str) -> String {
@@ -163,7 +177,7 @@ mod tests {
             ("https://example.org/bugs", "no kind of bucket"),
             ("memory:///bugs", "no kind of bucket"),
         ] {
-            let error = S3Options::new().client(url, once()).unwrap_err().to_string();
+            let error = S3Options::new().client(url, Sends::Once).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
         assert_eq!(shown("s3://key:secret@bugs/ours/?a=b"), "s3://bugs/ours");
@@ -173,9 +187,10 @@ mod tests {
     #[test]
     fn a_url_and_options_are_enough() {
         let options = S3Options::new().config("aws_region", "eu-central-1");
-        let (_, prefix, place) = options.client("s3://bugs/ours/of/them", once()).unwrap();
+        let (_, prefix, place) = options.client("s3://bugs/ours/of/them", Sends::Once).unwrap();
         assert_eq!((prefix.as_ref(), place.as_str()), ("ours/of/them", "s3://bugs/ours/of/them"));
-        let error = options.config("aws_colour", "red").client("s3://bugs", once()).unwrap_err();
+        let error =
+            options.config("aws_colour", "red").client("s3://bugs", Sends::Once).unwrap_err();
         assert!(error.to_string().contains("aws_colour"), "{error}");
     }
 }

@@ -90,6 +90,7 @@ mod layout;
 mod log;
 mod merge;
 mod options;
+mod patience;
 mod probe;
 mod put;
 mod root;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -17,6 +18,7 @@ use crate::exclusive::Held;
 use crate::identity::Declared;
 use crate::index::Trouble;
 use crate::layout::{FORMAT, IDENTITY, PROBE};
+use crate::patience::Patience;
 use crate::probe::{Verdict, probe};
 use crate::put::Guard;
 use crate::root::Root;
@@ -84,6 +86,8 @@ pub struct S3Options {
     cache_bytes: usize,
     fresh: bool,
     pub(crate) retries: u32,
+    #[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "an app's client has its own"))]
+    pub(crate) patience: Patience,
     on_caller: bool,
     inline: bool,
     durability: Durability,
@@ -114,6 +118,7 @@ impl Default for S3Options {
             cache_bytes: CACHE_BYTES,
             fresh: false,
             retries: RETRIES,
+            patience: Patience::DEFAULT,
             on_caller: false,
             inline: false,
             durability: Durability::PowerLoss,
@@ -174,6 +179,16 @@ impl S3Options {
     #[must_use]
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// For how long the service may be silent before a request is given up, and sent again where that
+    /// does no harm: 30 seconds unless this is said. What a request carries may take longer, as long as
+    /// it does at 8 KiB a second. An object store that the app built has limits of its own, and a
+    /// `timeout` in the configuration is one to the whole of each request.
+    #[must_use]
+    pub const fn silence(mut self, most: Duration) -> Self {
+        self.patience = Patience::new(most);
         self
     }
 

@@ -9,6 +9,7 @@ use prophet_store::{Identity, StoreError, Version};
 use prophet_tables::BlockCache;
 
 use crate::bucket::Bucket;
+use crate::checkpoint::Failing;
 use crate::derive::derive;
 use crate::follow::follow;
 use crate::identity::Declared;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     state: RwLock<Arc<State>>,
     /// Held by whoever makes everything anew, so that it is not done twice at once.
     healing: async_lock::Mutex<()>,
+    pub(crate) failing: Failing,
     /// Whether somebody derives something.
     pub(crate) deriving: AtomicBool,
 }
@@ -92,6 +94,7 @@ impl Opening {
             read_only: self.read_only,
             state: RwLock::new(Arc::new(state)),
             healing: async_lock::Mutex::new(()),
+            failing: Failing::default(),
             deriving: AtomicBool::new(false),
         };
         match rebuild {
@@ -246,6 +249,7 @@ impl Shared {
 
     /// Derives everything anew from the commits. A handle that may not write has all of it in memory.
     async fn rebuild(&self) -> Result<(), StoreError> {
+        let there = self.bucket.get(MANIFEST).await?.map(|object| object.version);
         let declared = Declared::fetch(&self.bucket).await?;
         let sharers = declared.map_or(self.state().root.sharers, |declared| declared.sharers);
         let nothing = State::of(Arc::new(Root::nothing(self.identity, sharers)));
@@ -265,10 +269,12 @@ impl Shared {
         }
         self.replace(state);
         if !self.read_only {
-            // What is there, if anything, is damaged or names what is not there.
-            let root = Root::clone(&self.state().root);
-            if let Ok(version) = self.bucket.put(MANIFEST, root.encode()).await {
-                self.adopt(Root { version, ..root });
+            // What is there, if anything, is damaged or names what is not there; or somebody else has
+            // mended it meanwhile, and that is as good.
+            let root = Root { version: there, ..Root::clone(&self.state().root) };
+            if self.put_root(root.clone()).await.is_err() {
+                // The next checkpoint puts it in the place of what was found.
+                self.adopt(root);
             }
         }
         Ok(())

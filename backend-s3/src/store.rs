@@ -100,6 +100,13 @@ macro_rules! read {
                     store.shared.heal(&state).await?;
                     tried += 1;
                 }
+                // What is damaged was made anew: this time, too, others took it away.
+                Err(error @ StoreError::Corrupt { .. })
+                    if store.shared.trouble.count() != before =>
+                {
+                    let what = format!("others write faster than this is read: {error}");
+                    break Err(StoreError::busy(&store.facts.place, what));
+                }
                 result => break result,
             }
         }
@@ -159,9 +166,42 @@ impl S3Store {
     }
 
     /// What the app should tell whoever looks after it: that the service does not keep several
-    /// writers apart, so that only one may have the replica open. `None` if there is nothing.
-    pub fn warning(&self) -> Option<&str> {
-        self.warning.as_deref()
+    /// writers apart, so that only one may have the replica open; that nothing was derived for long.
+    /// `None` if there is nothing.
+    pub fn warning(&self) -> Option<String> {
+        let behind = self.shared.behind().map(|commits| {
+            let place = &self.facts.place;
+            format!(
+                "{place}: the last checkpoint is {commits} commits ago, and opening reads all of them; \
+                 whoever commits seems not to be able to make one"
+            )
+        });
+        let all: Vec<_> = self.warning.iter().cloned().chain(behind).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Why checkpoints fail that whoever commits makes; `None` if the last one did not. Commits go on
+    /// without them, but opening takes ever longer: an app should tell whoever looks after the bucket.
+    /// They are tried again, ever less often, and at least once in 1,024 commits.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use backend_s3::S3Options;
+    /// # use prophet_store::{Identity, ReplicaStore};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # futures_lite::future::block_on(async {
+    /// # let bucket = Arc::new(object_store::memory::InMemory::new());
+    /// let store = S3Options::new().create_in(bucket, "bugs", Identity::new_database()?).await?;
+    /// // After any number of commits:
+    /// if let Some(why) = store.checkpoint_failure() {
+    ///     eprintln!("{}: {why}", store.facts().place);
+    /// }
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn checkpoint_failure(&self) -> Option<String> {
+        self.shared.checkpoint_failure()
     }
 
     /// Writes what is derived from the commits since the last checkpoint: a segment of the published
@@ -242,9 +282,8 @@ impl S3Store {
             return;
         }
         let Some(begun) = Deriving::begin(&self.shared) else { return };
-        // It is derived, and tried again after the next commit if it fails.
         if self.inline {
-            let _ = self.shared.checkpoint_if_due().await;
+            self.shared.derive_by_itself().await;
             drop(begun);
             return;
         }
@@ -252,7 +291,7 @@ impl S3Store {
         // On a thread of its own: compressing takes a while, and nobody is to wait for it.
         let thread =
             std::thread::Builder::new().name("prophet-s3-derive".to_owned()).spawn(move || {
-                let _ = block_on(begun.0.checkpoint_if_due());
+                block_on(begun.0.derive_by_itself());
                 drop(begun);
                 drop(held);
                 let _ = end.send(());

@@ -135,6 +135,42 @@ fn a_checkpoint_that_fails_at_any_request_loses_nothing_and_the_next_one_mends_i
 }
 
 #[test]
+fn checkpoints_that_fail_are_told_of_and_tried_ever_less_often() {
+    let made = changesets(1, 120);
+    let options = on_one_thread(1).checkpoint_every(2).retries(0);
+    let (fixture, before) = Fixture::new(options, &made[..1]);
+    let mut head = before.0;
+    let refused = Rule::new(Fault::Refuse(Refusal::AccessDenied)).on(Kind::Put).below("bugs/");
+    fixture.bucket.plan(Plan::new().with(refused));
+    block_on(async {
+        let store = fixture.open().await.unwrap();
+        assert_eq!((store.checkpoint_failure(), store.warning()), (None, None));
+        let before = fixture.bucket.requests();
+        for changeset in &made[1..50] {
+            let commit = commit_of(changeset, head, commit_id(1, head.version.get()));
+            head = store.commit(&commit).await.unwrap();
+        }
+        let asked = fixture.bucket.requests().since(&before);
+        // After 2, 4, 8 and 16 commits more, two objects each: not after each of 49.
+        assert!((4..=14).contains(&asked.of(Kind::Put).requests), "{asked}");
+        let why = store.checkpoint_failure().unwrap();
+        assert!(why.contains("denied"), "{why}");
+        let warning = fixture.open().await.unwrap().warning().unwrap();
+        assert!(warning.contains("the last checkpoint is 50 commits ago"), "{warning}");
+
+        // Another handle does better, and once this one looks, there is nothing to tell.
+        fixture.bucket.plan(Plan::new());
+        let other = fixture.open().await.unwrap();
+        assert!(other.checkpoint().await.unwrap());
+        for changeset in &made[50..] {
+            let commit = commit_of(changeset, head, commit_id(1, head.version.get()));
+            head = store.commit(&commit).await.unwrap();
+        }
+        assert_eq!((store.checkpoint_failure(), store.warning()), (None, None));
+    });
+}
+
+#[test]
 fn without_what_is_derived_everything_is_found() {
     let (fixture, before) = Fixture::new(on_one_thread(1).checkpoint_every(3), &changesets(1, 80));
     let derived: Vec<_> = fixture.keys().into_iter().filter(|key| is_derived(key)).collect();

@@ -44,7 +44,7 @@ pub(crate) async fn open(place: &Place, creator: &str) -> Result<Opened> {
         Place::Sled(path) => Arc::new(SledStore::open(path)?),
         Place::Bucket(url) => match bucket(url).await? {
             InBucket::Replica(store) => {
-                warning = store.warning().map(str::to_owned);
+                warning = store.warning();
                 Arc::new(*store)
             }
             InBucket::Published(source) => return into_memory(&*source).await,
@@ -136,7 +136,7 @@ pub(crate) async fn create(place: &Place, identity: Identity, creator: &str) -> 
         }
         Place::Bucket(url) => {
             let store = S3Store::create(url, identity).await?;
-            warning = store.warning().map(str::to_owned);
+            warning = store.warning();
             Arc::new(store)
         }
         place => {
