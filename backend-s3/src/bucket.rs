@@ -299,8 +299,7 @@ impl Bucket {
         Ok(found.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// As [`list`](Self::list), each with the time at which it was written, in milliseconds since
-    /// the Unix epoch.
+    /// As [`list`](Self::list), each with its length in bytes.
     pub(crate) async fn list_objects(
         &self,
         directory: &str,
@@ -324,10 +323,9 @@ impl Bucket {
                 while names.len() < most
                     && let Some(object) = wait.at_most(0, found.try_next()).await?
                 {
-                    let written = object.last_modified.timestamp_millis();
                     if let Some(parts) = object.location.prefix_match(&prefix) {
                         let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
-                        names.push((parts.join("/"), u64::try_from(written).unwrap_or(0)));
+                        names.push((parts.join("/"), object.size));
                     }
                 }
                 Ok(names)

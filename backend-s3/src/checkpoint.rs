@@ -9,8 +9,12 @@ use crate::bucket::Attempt;
 use crate::derive::derive;
 use crate::options::CHECKPOINT_COMMITS;
 use crate::root::{FoundRoot, Root};
-use crate::shared::{Pace, Shared};
+use crate::shared::Shared;
 use crate::state::State;
+
+/// For each so many bytes of the root there are as many more commits between checkpoints, up to so often.
+const ROOT_BYTES: usize = 8 << 10;
+const SLOWEST: usize = 15;
 
 const WRITING: &str = "writing the root";
 
@@ -83,8 +87,9 @@ impl Shared {
 
     /// After how many commits of the tail something should have been derived long ago, if so.
     pub(crate) fn behind(&self) -> Option<usize> {
-        let commits = self.state().tail.len();
-        let long = self.pace.commits.checked_mul(BEHIND).filter(|long| *long > 0)?;
+        let state = self.state();
+        let commits = state.tail.len();
+        let long = self.pace_after(&state.root).checked_mul(BEHIND).filter(|long| *long > 0)?;
         (commits >= long).then_some(commits)
     }
 
@@ -103,7 +108,8 @@ impl Shared {
     /// As [`checkpoint`](Self::checkpoint), unless somebody else has made one meanwhile.
     pub(crate) async fn checkpoint_if_due(&self) -> Result<bool, StoreError> {
         // Whoever made a commit with a round number right after the last checkpoint need not look.
-        if self.state().tail.len() != self.pace.commits {
+        let state = self.state();
+        if state.tail.len() != self.pace_after(&state.root) {
             self.sync_root().await?;
             if !self.is_due(&self.state()) {
                 return Ok(false);
@@ -140,9 +146,10 @@ impl Shared {
 
     /// Puts a root in the place of the one that it was made from, unless somebody else did first.
     /// Whether that is the root now.
-    pub(crate) async fn put_root(&self, root: Root) -> Result<bool, StoreError> {
+    pub(crate) async fn put_root(&self, mut root: Root) -> Result<bool, StoreError> {
         const TRIES: usize = 3;
         let bytes = bytes::Bytes::from(root.encode());
+        root.bytes = bytes.len();
         let place = self.bucket.place_of(MANIFEST);
         let mut before = root.version.clone();
         for _ in 0..TRIES {
@@ -205,15 +212,19 @@ impl Shared {
     /// Whether whoever made this commit is to derive something now. Of many writers that is, as a
     /// rule, one: the one whose commit has a round number.
     pub(crate) fn is_due(&self, state: &State) -> bool {
-        let Pace { commits, bytes } = self.pace;
-        if commits == 0 || self.read_only {
-            return false;
-        }
-        if self.failing.waits(state.head.version) {
+        let commits = self.pace_after(&state.root);
+        if commits == 0 || self.read_only || self.failing.waits(state.head.version) {
             return false;
         }
         let len = state.tail.len();
         let round = state.head.version.get().is_multiple_of(commits as u64);
-        (len >= commits && round) || len >= commits + commits / 2 || state.tail_bytes() >= bytes
+        let late = len >= commits + commits / 2;
+        (len >= commits && round) || late || state.tail_bytes() >= self.pace.bytes
+    }
+
+    /// How many commits there are between the checkpoint that wrote this root and the next: more where
+    /// the root is long, for each one writes it anew.
+    pub(crate) fn pace_after(&self, root: &Root) -> usize {
+        self.pace.commits * (1 + (root.bytes / ROOT_BYTES).min(SLOWEST))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prophet_store::{Commit, Head, StoreError};
 
+use crate::carry::along;
 use crate::follow::read_commit;
 use crate::put::{Guard, Settled, put};
 use crate::shared::Shared;
@@ -84,17 +85,14 @@ impl Shared {
         }
         commit.check_distinct()?;
         self.check_new(&state, commit).await?;
-        match put(&self.bucket, self.identity, guard, commit).await? {
-            Settled::Ours => {
-                let bytes = usize::try_from(commit.size()).unwrap_or(usize::MAX);
-                let recent = Arc::new(Recent { commit: commit.clone(), bytes });
-                let applied = state.apply(recent);
+        match put(&self.bucket, self.identity, guard, commit, &along(&state)).await? {
+            Settled::Ours(content) => {
+                let applied = state.apply(Recent::new(commit.clone(), content));
                 self.advance(&applied);
                 Ok((commit.head(), Some(self.state())))
             }
             Settled::Theirs(theirs) => {
-                let bytes = usize::try_from(theirs.size()).unwrap_or(usize::MAX);
-                let recent = Arc::new(Recent { commit: *theirs, bytes });
+                let recent = Recent::new(theirs.commit, theirs.content);
                 // Where it does not follow, nothing that is built on this head ever will.
                 self.advance(&state.follow(&self.bucket.place, recent)?);
                 // Others may have gone on; that this one lost is known without it.
@@ -118,7 +116,7 @@ impl Shared {
             return Ok(id == commit.id());
         }
         let there = read_commit(&self.bucket, self.identity, version).await?;
-        Ok(there.is_some_and(|(there, _)| there.id() == commit.id()))
+        Ok(there.is_some_and(|there| there.commit.id() == commit.id()))
     }
 
     /// Refuses a changeset that is in the log. Of one that is beyond every tip of its origin, that is

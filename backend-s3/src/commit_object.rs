@@ -1,6 +1,8 @@
-//! Commit objects: a whole commit as bytes, and back.
+//! Commit objects: a whole commit as bytes, and back. One may bring commits before it along, so that who
+//! reads it need not ask for those.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use prophet_store::{
     Commit, CommitId, Head, Identity, MetadataKey, Position, StoreError, Version, codec,
@@ -25,14 +27,19 @@ const MOST: u64 = 1 << 31;
 /// A decoder takes no more than 2 to this many bytes for what one refers back to.
 const WINDOW_LOG: u32 = 27;
 
-/// The object of a commit to the replica `identity`.
-///
-/// # Errors
-/// What the compressor says.
-pub(crate) fn encode(identity: Identity, commit: &Commit) -> std::io::Result<Vec<u8>> {
+/// What a commit object has.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) commit: Commit,
+    /// The commit as bytes.
+    pub(crate) content: Arc<[u8]>,
+    /// The commits before it that it brings along, as bytes, the latest first.
+    pub(crate) before: Vec<Arc<[u8]>>,
+}
+
+/// A commit as bytes.
+pub(crate) fn content(commit: &Commit) -> Vec<u8> {
     let mut content = Vec::new();
-    put_id(&mut content, identity.database.as_bytes());
-    put_id(&mut content, identity.replica.as_bytes());
     let base = commit.base();
     content.extend_from_slice(&base.version.get().to_le_bytes());
     content.extend_from_slice(&base.position.get().to_le_bytes());
@@ -57,6 +64,26 @@ pub(crate) fn encode(identity: Identity, commit: &Commit) -> std::io::Result<Vec
         if let Some(value) = value {
             put_bytes(&mut content, value);
         }
+    }
+    content
+}
+
+/// The object of a commit to the replica `identity`, and of commits before it, the latest first.
+///
+/// # Errors
+/// What the compressor says.
+pub(crate) fn encode(
+    identity: Identity,
+    commit: &[u8],
+    before: &[Arc<[u8]>],
+) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    put_id(&mut content, identity.database.as_bytes());
+    put_id(&mut content, identity.replica.as_bytes());
+    content.extend_from_slice(commit);
+    put_count(&mut content, before.len());
+    for commit in before {
+        put_bytes(&mut content, commit);
     }
     seal(&content)
 }
@@ -94,7 +121,7 @@ fn put_bytes(content: &mut Vec<u8>, bytes: &[u8]) {
     content.extend_from_slice(bytes);
 }
 
-/// Reads the commit object `name`, which is to be one of the replica `identity`.
+/// Reads the commit object of a version, which is to be one of the replica `identity`.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] for damaged bytes, [`StoreError::NewerFormat`] for those of a newer
@@ -104,7 +131,7 @@ pub(crate) fn decode(
     identity: Identity,
     version: Version,
     object: &[u8],
-) -> Result<Commit, StoreError> {
+) -> Result<Decoded, StoreError> {
     let content = open(place, object)?;
     let mut reader = Reader { place, rest: &content };
     let database = reader.id()?;
@@ -112,42 +139,33 @@ pub(crate) fn decode(
     if &database != identity.database.as_bytes() || &replica != identity.replica.as_bytes() {
         return Err(StoreError::corrupt(place, "it is a commit of another replica"));
     }
-    let base = Head {
-        version: Version::new(reader.number()?),
-        position: Position::new(reader.number()?),
-        commit: CommitId::from_bytes(reader.id()?),
-    };
-    if base.version.next() != version {
-        return Err(StoreError::corrupt(place, "it is a commit of another version"));
-    }
-    let mut commit = Commit::new(CommitId::from_bytes(reader.id()?), base);
+    let all = reader.rest;
+    let commit = reader.commit(version)?;
+    let (own, _) = all.split_at(all.len() - reader.rest.len());
+    let mut before = Vec::new();
     for _ in 0..reader.count()? {
-        let position = commit.head().position.next();
-        let entry = codec::decode_entry(position, reader.bytes()?);
-        commit = commit.with_entry(reader.decoded(entry)?).map_err(|error| reader.bad(&error))?;
-    }
-    for _ in 0..reader.count()? {
-        let state = codec::decode_record(reader.bytes()?);
-        commit = commit.with_record(reader.decoded(state)?).map_err(|error| reader.bad(&error))?;
-    }
-    for _ in 0..reader.count()? {
-        let resolution = codec::decode_resolution(reader.bytes()?);
-        let resolution = reader.decoded(resolution)?;
-        commit = commit.with_resolution(resolution).map_err(|error| reader.bad(&error))?;
-    }
-    for _ in 0..reader.count()? {
-        let key = std::str::from_utf8(reader.bytes()?).map_err(|error| reader.bad(&error))?;
-        let key = MetadataKey::new(key).map_err(|error| reader.bad(&error))?;
-        let value = match reader.take(1)? {
-            [0] => None,
-            [1] => Some(reader.bytes()?.to_vec()),
-            _ => return Err(reader.bad(&"metadata is neither set nor removed")),
-        };
-        commit = commit.with_metadata(key, value).map_err(|error| reader.bad(&error))?;
+        before.push(reader.bytes()?.into());
     }
     match reader.rest {
-        [] => Ok(commit),
+        [] => Ok(Decoded { commit, content: own.into(), before }),
         _ => Err(reader.bad(&"something follows the end of the commit")),
+    }
+}
+
+/// Reads a commit that the object of a later one brought along.
+///
+/// # Errors
+/// Those of [`decode`].
+pub(crate) fn decode_content(
+    place: &str,
+    version: Version,
+    content: &[u8],
+) -> Result<Commit, StoreError> {
+    let mut reader = Reader { place, rest: content };
+    let commit = reader.commit(version)?;
+    match reader.rest {
+        [] => Ok(commit),
+        _ => Err(reader.bad(&"something follows the end of a commit that it brings along")),
     }
 }
 
@@ -220,6 +238,44 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// The commit to a version.
+    fn commit(&mut self, version: Version) -> Result<Commit, StoreError> {
+        let base = Head {
+            version: Version::new(self.number()?),
+            position: Position::new(self.number()?),
+            commit: CommitId::from_bytes(self.id()?),
+        };
+        if base.version.next() != version {
+            return Err(self.bad(&"it is a commit of another version"));
+        }
+        let mut commit = Commit::new(CommitId::from_bytes(self.id()?), base);
+        for _ in 0..self.count()? {
+            let position = commit.head().position.next();
+            let entry = codec::decode_entry(position, self.bytes()?);
+            commit = commit.with_entry(self.decoded(entry)?).map_err(|error| self.bad(&error))?;
+        }
+        for _ in 0..self.count()? {
+            let state = codec::decode_record(self.bytes()?);
+            commit = commit.with_record(self.decoded(state)?).map_err(|error| self.bad(&error))?;
+        }
+        for _ in 0..self.count()? {
+            let resolution = codec::decode_resolution(self.bytes()?);
+            let resolution = self.decoded(resolution)?;
+            commit = commit.with_resolution(resolution).map_err(|error| self.bad(&error))?;
+        }
+        for _ in 0..self.count()? {
+            let key = std::str::from_utf8(self.bytes()?).map_err(|error| self.bad(&error))?;
+            let key = MetadataKey::new(key).map_err(|error| self.bad(&error))?;
+            let value = match self.take(1)? {
+                [0] => None,
+                [1] => Some(self.bytes()?.to_vec()),
+                _ => return Err(self.bad(&"metadata is neither set nor removed")),
+            };
+            commit = commit.with_metadata(key, value).map_err(|error| self.bad(&error))?;
+        }
+        Ok(commit)
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
         let taken = self.take(N)?;
         taken.try_into().map_err(|_| self.bad(&"the commit ends too early"))
@@ -270,6 +326,16 @@ mod tests {
             .unwrap()
     }
 
+    /// The one before it.
+    fn earlier() -> Commit {
+        let base = Head { version: Version::new(40), ..commit(0).base() };
+        Commit::new(CommitId::from_bytes([4; 16]), base)
+    }
+
+    fn object(value: usize) -> Vec<u8> {
+        encode(identity(), &content(&commit(value)), &[]).unwrap()
+    }
+
     /// The bytes that `docs/format.md` describes. They never change.
     #[test]
     fn the_bytes_are_those_of_the_format() {
@@ -279,14 +345,15 @@ mod tests {
             .with_metadata(key, Some(vec![0xEE]))
             .and_then(|commit| commit.with_metadata(gone, None))
             .unwrap();
-        let object = encode(identity(), &commit).unwrap();
+        let before = [Arc::from(&[0xBB, 0xBB][..])];
+        let object = encode(identity(), &content(&commit), &before).unwrap();
         let hex: String = object.iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = [
             "ab50",             // magic
             "01",               // version
             "63",               // a commit
             "00",               // not compressed
-            "7100000000000000", // 113 bytes
+            "7b00000000000000", // 123 bytes
             "dbdbdbdbdbdbdbdbdbdbdbdbdbdbdbdb",
             "07070707070707070707070707070707",
             "2900000000000000",
@@ -302,6 +369,8 @@ mod tests {
             "01000000ee",
             "010000006c",
             "00",
+            "01000000", // commits before it
+            "02000000bbbb",
         ]
         .concat();
         assert_eq!(hex.get(..expected.len()), Some(expected.as_str()));
@@ -314,17 +383,25 @@ mod tests {
     fn what_is_written_is_read_small_and_large() {
         for len in [0, 10, 100_000] {
             let commit = commit(len);
-            let object = encode(identity(), &commit).unwrap();
+            let written = content(&commit);
+            let before = [content(&earlier()).into()];
+            let object = encode(identity(), &written, &before).unwrap();
             assert!(object.len() < 500, "{len} bytes of one letter take {}", object.len());
             let read = decode("here", identity(), Version::new(42), &object).unwrap();
-            assert_eq!(read, commit);
+            assert_eq!((read.commit, &*read.content), (commit, &*written));
+            let brought = decode_content("here", Version::new(41), &read.before[0]).unwrap();
+            assert_eq!(brought, earlier());
+            assert!(decode_content("here", Version::new(40), &read.before[0]).is_err());
+            for cut in 0..read.before[0].len() {
+                assert!(decode_content("here", Version::new(41), &read.before[0][..cut]).is_err());
+            }
         }
     }
 
     #[test]
     fn every_damaged_byte_and_every_cut_is_noticed() {
         for len in [10, 1000] {
-            let object = encode(identity(), &commit(len)).unwrap();
+            let object = object(len);
             for at in 0..object.len() {
                 let mut damaged = object.clone();
                 damaged[at] ^= 0x10;
@@ -338,7 +415,7 @@ mod tests {
 
     #[test]
     fn what_is_newer_of_another_replica_or_of_another_version_is_refused() {
-        let object = encode(identity(), &commit(10)).unwrap();
+        let object = object(10);
         let mut newer = object.clone();
         newer[2] = 2;
         let sealed = newer.len() - 4;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prophet_files::line::{Line, Start};
 use prophet_files::segment::{SEGMENT_BYTES, SegmentWriter, published_head};
 use prophet_store::{Digest, Head, LogEntry, Position, StoreError};
-use prophet_tables::{BlockCache, Layers, Memory, Summary, TableWriter};
+use prophet_tables::{BlockCache, Layers, Memory, Packing, Summary, TableWriter};
 
 use crate::bucket::Bucket;
 use crate::index::{IndexTable, ObjectAt, TableAt, Trouble, pack_for};
@@ -52,22 +52,22 @@ pub(crate) async fn derive(
     }
 
     let (mut bytes, summary) = table_of(&state.layers, before.tables.is_empty()).await?;
-    let crc = crc32fast::hash(&bytes);
     let ends = last_bytes(&bytes, summary.ends).to_vec();
     let inline = (summary.ends <= INLINE_BYTES).then(|| ends.clone());
     let pack = match &inline {
         Some(_) => Vec::new(),
         None => pack_for(bucket, trouble, 0, &before.tables).await?,
     };
+    let packed = pack.len() as u64;
+    bytes.extend(pack);
     let at = TableAt {
-        name: layout::table(before.head.version, state.head.version, crc),
+        name: layout::table(before.head.version, state.head.version, &bytes),
         level: 0,
         bytes: summary.bytes,
         ends: summary.ends,
-        pack: pack.len() as u64,
+        pack: packed,
         inline,
     };
-    bytes.extend(pack);
     let table = IndexTable::new(at);
     table.open(bucket, trouble, &ends)?;
     objects.push((table.at.name.clone(), bytes));
@@ -105,7 +105,8 @@ async fn table_of(layers: &[Arc<Memory>], bottom: bool) -> Result<(Vec<u8>, Summ
         all = all.with_memory(layer);
     }
     let mut bytes = Vec::new();
-    let mut writer = TableWriter::new(&mut bytes).map_err(|error| failed(&error))?;
+    let mut writer =
+        TableWriter::packed(&mut bytes, Packing::Dense).map_err(|error| failed(&error))?;
     all.merge_into(&mut writer, bottom, |_| true).await.map_err(|error| failed(&error))?;
     let summary = writer.finish().map_err(|error| failed(&error))?;
     Ok((bytes, summary))

@@ -1,6 +1,6 @@
 //! The names of objects under the prefix of a replica.
 
-use prophet_store::Version;
+use prophet_store::{Digest, Version};
 
 /// The version of the format of buckets.
 pub(crate) const FORMAT: u64 = 1;
@@ -25,14 +25,33 @@ pub(crate) fn to_commit(name: &str) -> Option<Version> {
     digits.then(|| name.parse().ok().map(Version::new))?
 }
 
-/// The table of the commits after one version up to another, whose bytes have this CRC-32.
-pub(crate) fn table(after: Version, last: Version, crc: u32) -> String {
-    format!("{INDEX}/{:020}-{:020}-{crc:08x}.table", after.get().saturating_add(1), last.get())
+/// The table of the commits after one version up to another, in an object of these bytes: others have
+/// another name. A CRC-32 would not do, for that of parts which end with their own says how long they are
+/// and nothing else.
+pub(crate) fn table(after: Version, last: Version, bytes: &[u8]) -> String {
+    let (first, last, digest) = (after.get().saturating_add(1), last.get(), Digest::of(bytes));
+    format!("{INDEX}/{first:020}-{last:020}-{digest:#}.table")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_of_the_same_length_have_names_of_their_own() {
+        let table = |value: u8| {
+            let mut bytes = Vec::new();
+            let mut writer = prophet_tables::TableWriter::new(&mut bytes).unwrap();
+            writer.add(b"key", Some(&[value])).unwrap();
+            writer.finish().unwrap();
+            bytes
+        };
+        let (one, other) = (table(1), table(2));
+        assert_eq!(crc32fast::hash(&one), crc32fast::hash(&other), "which says nothing");
+        let name = |bytes: &[u8]| super::table(Version::new(64), Version::new(128), bytes);
+        assert_ne!(name(&one), name(&other));
+        assert!(name(&one).starts_with("index/00000000000000000065-00000000000000000128-"));
+    }
 
     #[test]
     fn names_of_commits_sort_as_versions_and_read_back() {

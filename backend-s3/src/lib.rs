@@ -75,6 +75,7 @@
 //! [`Writers::One`] there.
 
 mod bucket;
+mod carry;
 mod checkpoint;
 #[cfg(feature = "cloud")]
 mod cloud;

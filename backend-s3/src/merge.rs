@@ -1,9 +1,10 @@
 //! Keeping what a root names few: tables and segments that become one when there are many.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use prophet_store::{Position, StoreError, Version};
-use prophet_tables::{MergeError, TableWriter, keys, merge_tables};
+use prophet_tables::{MergeError, Packing, TableWriter, keys, merge_tables};
 
 use crate::bucket::Bucket;
 use crate::derive::{Cutter, last_bytes, write_all};
@@ -14,14 +15,20 @@ use crate::root::Root;
 use crate::state::State;
 use crate::together::together;
 
-/// So many tables of one level become one of the next.
-const MERGED: usize = 8;
+/// So many tables of a level become one of the next. The ends of the first level's are in the root, so there
+/// are fewer of them; of the others there are more, so that what is written once is merged seldom.
+const fn merged(level: u32) -> usize {
+    match level {
+        0 => 8,
+        _ => 16,
+    }
+}
+
 /// The ids of so many commits are kept in tables; of older ones the commit objects tell.
 const REMEMBERED: u64 = 1_024;
-/// A segment of so many bytes is not written anew.
-const LARGE: u64 = 256 << 10;
-/// So many smaller ones at the end become one.
-const SMALL_SEGMENTS: usize = 16;
+/// Of segments at the end that have so many bytes, so many become one: those of checkpoints, and what came
+/// of them. What is longer is not written anew.
+const SEGMENTS: [(Range<u64>, usize); 2] = [(0..32 << 10, 16), (32 << 10..256 << 10, 4)];
 
 /// Merges tables until no level has too many. The names of those that are not needed any more.
 pub(crate) async fn tables(
@@ -36,7 +43,7 @@ pub(crate) async fn tables(
         // The newest level that is full, and where it begins.
         let full = places.iter().find_map(|(place, level)| {
             let of_level = places.iter().filter(|(_, other)| other == level).count();
-            (of_level >= MERGED).then_some((*place, *level))
+            (of_level >= merged(*level)).then_some((*place, *level))
         });
         let Some((start, level)) = full else { return Ok(retired) };
         let end = places.iter().rposition(|(_, other)| *other == level).unwrap_or(start) + 1;
@@ -65,7 +72,7 @@ async fn merge(
     let failed = |error| StoreError::io(&*place, "merging tables", error);
 
     let mut bytes = Vec::new();
-    let mut writer = TableWriter::new(&mut bytes).map_err(failed)?;
+    let mut writer = TableWriter::packed(&mut bytes, Packing::Dense).map_err(failed)?;
     let tables = parts.iter().filter_map(|part| part.get());
     merge_tables(tables, &mut writer, bottom, keep).await.map_err(|error| match error {
         MergeError::Read(error) => table_error(&place, trouble, error),
@@ -77,11 +84,10 @@ async fn merge(
     // The ends of the older tables of its level come along, so that one request brings all of them.
     let older = root.tables.get(end..).unwrap_or_default();
     let pack = pack_for(bucket, trouble, level, older).await?;
-    let crc = crc32fast::hash(&bytes);
-    let (after, last) = spans(parts);
-    let name = layout::table(after, last, crc);
     let pack_len = pack.len() as u64;
     bytes.extend(pack);
+    let (after, last) = spans(parts);
+    let name = layout::table(after, last, &bytes);
     write_all(bucket, vec![(name.clone(), bytes)]).await?;
     let (bytes, len) = (summary.bytes, summary.ends);
     let at = TableAt { name, level, bytes, ends: len, pack: pack_len, inline: None };
@@ -101,18 +107,32 @@ fn spans(parts: &[Arc<IndexTable>]) -> (Version, Version) {
     (Version::new(first), Version::new(number(parts.first(), 1)))
 }
 
-/// Writes small segments at the end anew as one, if there are many. The names of those that are not
+/// Writes short segments at the end anew as one, if there are many. The names of those that are not
 /// needed any more.
 pub(crate) async fn segments(
     bucket: &Bucket,
     state: &State,
     root: &mut Root,
 ) -> Result<Vec<String>, StoreError> {
-    let small = root.segments.iter().rev().take_while(|at| at.segment.bytes < LARGE).count();
-    if small < SMALL_SEGMENTS {
-        return Ok(Vec::new());
+    let mut retired = Vec::new();
+    for (short, many) in SEGMENTS {
+        let of_the_last = root.segments.iter().rev();
+        let found = of_the_last.take_while(|at| short.contains(&at.segment.bytes)).count();
+        if found >= many {
+            retired.extend(rewrite(bucket, state, root, found).await?);
+        }
     }
-    let start = root.segments.len() - small;
+    Ok(retired)
+}
+
+/// Writes the last segments, so many of them, anew as one.
+async fn rewrite(
+    bucket: &Bucket,
+    state: &State,
+    root: &mut Root,
+    last_ones: usize,
+) -> Result<Vec<String>, StoreError> {
+    let start = root.segments.len().saturating_sub(last_ones);
     let old: Vec<_> = root.segments.drain(start..).collect();
     let read = old.iter().map(|at| read_part(bucket, state, at, 0..at.segment.bytes));
     let read = together(read).await;

@@ -149,9 +149,11 @@ impl S3Options {
     }
 
     /// Has a checkpoint made about once in so many commits: 64 unless this is said. With 0 there are
-    /// none but those that the app [asks for](S3Store::checkpoint).
+    /// none but those that the app [asks for](S3Store::checkpoint). Where the root, which each one writes
+    /// anew, is longer than 8 KiB, it is once in as many more.
     ///
-    /// Opening takes a request for each commit since the last one. With fewer, more is written.
+    /// Who pulls over HTTP sees what came before the last one. With fewer commits in between, more is
+    /// written.
     #[must_use]
     pub const fn checkpoint_every(mut self, commits: usize) -> Self {
         self.pace.commits = commits;

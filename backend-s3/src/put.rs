@@ -1,21 +1,23 @@
 //! Putting a commit object in its place: the one request that commits, and finding out what came of
 //! it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prophet_store::{Commit, Identity, StoreError};
 
 use crate::bucket::{Attempt, Bucket};
-use crate::commit_object;
+use crate::commit_object::{self, Decoded};
 use crate::error::Failed;
 use crate::layout;
 
 /// Whose commit is in the place that a commit was meant for.
 #[derive(Debug)]
 pub(crate) enum Settled {
-    /// The commit's own: it is applied.
-    Ours,
+    /// The commit's own, which is these bytes: it is applied.
+    Ours(Arc<[u8]>),
     /// This one: the other never will be.
-    Theirs(Box<Commit>),
+    Theirs(Box<Decoded>),
 }
 
 /// How the place is kept from others.
@@ -27,7 +29,7 @@ pub(crate) enum Guard {
     OneWriter,
 }
 
-/// Puts `commit` into the place that its version has.
+/// Puts `commit` into the place that its version has, along with some before it.
 ///
 /// An attempt that may have succeeded is never taken for one that failed. Whatever is not plain is
 /// settled by what is there: an object in that place is never replaced, so the commit whose id it
@@ -43,6 +45,7 @@ pub(crate) async fn put(
     identity: Identity,
     guard: Guard,
     commit: &Commit,
+    before: &[Arc<[u8]>],
 ) -> Result<Settled, StoreError> {
     const ACTION: &str = "committing";
     let version = commit.head().version;
@@ -51,7 +54,8 @@ pub(crate) async fn put(
     let unknown = |failed: Failed| {
         StoreError::outcome_unknown(commit.id(), &*bucket.place, Some(failed.into()))
     };
-    let object = commit_object::encode(identity, commit);
+    let content: Arc<[u8]> = commit_object::content(commit).into();
+    let object = commit_object::encode(identity, &content, before);
     let object = Bytes::from(object.map_err(|error| StoreError::io(&*place, ACTION, error))?);
     let (mut tried, mut under_way) = (0, false);
     loop {
@@ -63,7 +67,7 @@ pub(crate) async fn put(
             },
         };
         let failed = match attempt {
-            Attempt::Written(_) => return Ok(Settled::Ours),
+            Attempt::Written(_) => return Ok(Settled::Ours(content)),
             Attempt::Refused(failed) | Attempt::Unsupported(failed) if !under_way => {
                 return Err(failed.at(&place, ACTION));
             }
@@ -76,7 +80,9 @@ pub(crate) async fn put(
         match bucket.get(&name).await {
             Ok(Some(found)) => {
                 match commit_object::decode(&place, identity, version, &found.bytes) {
-                    Ok(found) if found.id() == commit.id() => return Ok(Settled::Ours),
+                    Ok(found) if found.commit.id() == commit.id() => {
+                        return Ok(Settled::Ours(content));
+                    }
                     Ok(found) => return Ok(Settled::Theirs(Box::new(found))),
                     // Whose it is cannot be told: it may be damaged on the way here.
                     Err(error) if tried >= bucket.retries => {

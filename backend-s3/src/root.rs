@@ -53,6 +53,8 @@ pub(crate) struct Root {
     /// The newest first.
     pub(crate) tables: Vec<Arc<IndexTable>>,
     pub(crate) retired: Vec<Retired>,
+    /// How long the object is; 0 if it is not there.
+    pub(crate) bytes: usize,
     /// How the object is named in a condition; `None` if it is not there.
     pub(crate) version: Option<UpdateVersion>,
 }
@@ -113,6 +115,7 @@ impl Root {
             segments: Vec::new(),
             tables: Vec::new(),
             retired: Vec::new(),
+            bytes: 0,
             version: None,
         }
     }
@@ -240,6 +243,7 @@ impl Root {
             segments,
             tables,
             retired: retired.collect(),
+            bytes: object.bytes.len(),
             version: Some(object.version.clone()),
         }))
     }

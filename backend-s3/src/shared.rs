@@ -1,6 +1,7 @@
 //! What all that a handle does has in common: the state as it was found last, and how it comes to be
 //! a later one.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,7 +12,7 @@ use prophet_tables::BlockCache;
 use crate::bucket::Bucket;
 use crate::checkpoint::Failing;
 use crate::derive::derive;
-use crate::follow::follow;
+use crate::follow::{follow, follow_to};
 use crate::identity::Declared;
 use crate::index::Trouble;
 use crate::layout::{COMMITS, to_commit};
@@ -108,6 +109,29 @@ impl Opening {
     }
 }
 
+/// The commits that a listing shows, each with its length. It may be behind, and in no order.
+struct Listed {
+    sizes: BTreeMap<Version, u64>,
+    /// Whether it is all there was.
+    whole: bool,
+}
+
+impl Listed {
+    /// The last of the commits after a version that are to be read together.
+    fn piece_after(&self, version: Version) -> Option<Version> {
+        let (mut count, mut bytes, mut last) = (0, 0, None);
+        for (listed, size) in self.sizes.range(version.next()..) {
+            count += 1;
+            bytes += size;
+            if last.is_some() && (count > REBUILD_COMMITS || bytes > REBUILD_BYTES as u64) {
+                break;
+            }
+            last = Some(*listed);
+        }
+        last
+    }
+}
+
 impl Shared {
     /// The state as it was found last.
     pub(crate) fn state(&self) -> Arc<State> {
@@ -158,8 +182,8 @@ impl Shared {
     }
 
     /// The longest tail that is followed commit by commit.
-    const fn long(&self) -> usize {
-        match self.pace.commits {
+    fn long(&self, state: &State) -> usize {
+        match self.pace_after(&state.root) {
             0 => usize::MAX,
             commits => commits.saturating_mul(2),
         }
@@ -169,9 +193,9 @@ impl Shared {
     /// new.
     pub(crate) async fn refresh(&self) -> Result<Arc<State>, StoreError> {
         let state = State::clone(&self.state());
-        let most = self.long();
+        let most = self.long(&state);
         if state.tail.len() < most {
-            let followed = follow(&self.bucket, state, 1, most, usize::MAX).await?;
+            let followed = follow(&self.bucket, state, most, usize::MAX).await?;
             self.advance(&followed.state);
             if followed.ended {
                 return Ok(self.state());
@@ -189,34 +213,34 @@ impl Shared {
             }
         }
         let state = State::clone(&self.state());
-        let followed = follow(&self.bucket, state, 1, usize::MAX, usize::MAX).await?;
+        let followed = follow(&self.bucket, state, usize::MAX, usize::MAX).await?;
         self.advance(&followed.state);
         Ok(self.state())
     }
 
     /// The state after a root and all commits that follow it.
     async fn load(&self, root: Arc<Root>) -> Result<State, StoreError> {
-        const MOST: usize = 1_000;
         let version = root.head.version;
-        let after = version.get().checked_sub(1).map(|before| format!("{before:020}"));
-        let names = self.bucket.list(COMMITS, after.as_deref(), MOST).await?;
-        let mut listed: Vec<_> = names.iter().filter_map(|name| to_commit(name)).collect();
-        listed.sort_unstable();
-        let whole = names.len() < MOST;
-        if version.get() > 0 && whole && !listed.contains(&version) {
+        let before = version.get().checked_sub(1).map(Version::new);
+        let listed = self.listed(before).await?;
+        if version > Version::ZERO && listed.whole && !listed.sizes.contains_key(&version) {
             let name = crate::layout::commit(version);
             // A listing may be behind.
             if self.bucket.get(&name).await?.is_none() {
                 return Err(self.missing(version));
             }
         }
-        let later = listed.iter().filter(|listed| **listed > version).count();
-        let state = self.catch_up(State::of(root), later).await?;
-        let reached = state.head.version;
-        match listed.iter().any(|listed| *listed > reached) {
-            true => Err(self.missing(reached.next())),
-            false => Ok(state),
-        }
+        self.catch_up(State::of(root), listed).await
+    }
+
+    /// Asks which commits there are after a version.
+    async fn listed(&self, after: Option<Version>) -> Result<Listed, StoreError> {
+        const MOST: usize = 1_000;
+        let after = after.map(|after| format!("{:020}", after.get()));
+        let objects = self.bucket.list_objects(COMMITS, after.as_deref(), MOST).await?;
+        let whole = objects.len() < MOST;
+        let sizes = objects.iter().filter_map(|(name, size)| Some((to_commit(name)?, *size)));
+        Ok(Listed { sizes: sizes.collect(), whole })
     }
 
     fn missing(&self, version: Version) -> StoreError {
@@ -224,25 +248,41 @@ impl Shared {
         StoreError::corrupt(place, "the commit is not there, but what came after it is")
     }
 
-    /// Takes in all commits after a state. Where there are very many, what is in memory is derived
-    /// from now and then, unless the handle may not write.
-    async fn catch_up(&self, mut state: State, expected: usize) -> Result<State, StoreError> {
-        let mut most = match self.read_only {
-            true => (usize::MAX, usize::MAX),
-            false => (REBUILD_COMMITS, REBUILD_BYTES),
-        };
-        let mut expected = expected;
+    /// Takes in all commits after a state: what was listed, and what came after that. Where there are
+    /// very many, what is in memory is derived from now and then, unless the handle may not write.
+    async fn catch_up(&self, mut state: State, mut listed: Listed) -> Result<State, StoreError> {
+        let mut derives = !self.read_only;
         loop {
-            let followed = follow(&self.bucket, state, expected, most.0, most.1).await?;
+            let reached = state.head.version;
+            let followed = match listed.piece_after(reached) {
+                Some(last) => {
+                    let followed = follow_to(&self.bucket, state, last).await?;
+                    if followed.state.head.version == reached {
+                        return Err(self.missing(reached.next()));
+                    }
+                    followed
+                }
+                None => {
+                    let most = if derives { REBUILD_COMMITS } else { usize::MAX };
+                    let bytes = if derives { REBUILD_BYTES } else { usize::MAX };
+                    follow(&self.bucket, state, most, bytes).await?
+                }
+            };
             state = followed.state;
-            expected = 1;
-            if followed.ended {
+            let ended = followed.ended && listed.piece_after(state.head.version).is_none();
+            if ended && listed.whole {
                 return Ok(state);
             }
-            match derive(&self.bucket, &self.trouble, &state).await {
-                Ok(root) => state = State::of(Arc::new(root)),
-                // It may be that it may not write.
-                Err(_) => most = (usize::MAX, usize::MAX),
+            if ended {
+                listed = self.listed(Some(state.head.version)).await?;
+            }
+            let long = state.tail.len() >= REBUILD_COMMITS || state.tail_bytes() >= REBUILD_BYTES;
+            if derives && long {
+                match derive(&self.bucket, &self.trouble, &state).await {
+                    Ok(root) => state = State::of(Arc::new(root)),
+                    // It may be that it may not write.
+                    Err(_) => derives = false,
+                }
             }
         }
     }
@@ -253,20 +293,7 @@ impl Shared {
         let declared = Declared::fetch(&self.bucket).await?;
         let sharers = declared.map_or(self.state().root.sharers, |declared| declared.sharers);
         let nothing = State::of(Arc::new(Root::nothing(self.identity, sharers)));
-        let mut state = self.catch_up(nothing, 1).await?;
-        loop {
-            // What others have committed by now, or what is behind one that is not there.
-            let reached = state.head.version;
-            let after = format!("{:020}", reached.get());
-            let names = self.bucket.list(COMMITS, Some(&after), 1).await?;
-            if !names.iter().filter_map(|name| to_commit(name)).any(|later| later > reached) {
-                break;
-            }
-            state = self.catch_up(state, 1).await?;
-            if state.head.version == reached {
-                return Err(self.missing(reached.next()));
-            }
-        }
+        let state = self.catch_up(nothing, self.listed(None).await?).await?;
         self.replace(state);
         if !self.read_only {
             // What is there, if anything, is damaged or names what is not there; or somebody else has

@@ -9,14 +9,25 @@ use prophet_store::{
 };
 use prophet_tables::Memory;
 
+use crate::carry::LONGEST;
 use crate::root::Root;
 
 /// A commit that nothing is derived from yet.
 #[derive(Debug)]
 pub(crate) struct Recent {
     pub(crate) commit: Commit,
-    /// How long its object is, or about so.
+    /// As bytes, unless they are too many to be brought along by a later commit.
+    pub(crate) content: Option<Arc<[u8]>>,
+    /// How many they are.
     pub(crate) bytes: usize,
+}
+
+impl Recent {
+    /// A commit that is these bytes.
+    pub(crate) fn new(commit: Commit, content: Arc<[u8]>) -> Arc<Self> {
+        let bytes = content.len();
+        Arc::new(Self { commit, content: Some(content).filter(|_| bytes <= LONGEST), bytes })
+    }
 }
 
 /// The replica at one head. It is never changed, so that whoever reads it has all of one head.
@@ -98,7 +109,7 @@ impl State {
         self.tail.get(at).map(|recent| recent.commit.id())
     }
 
-    /// How long the objects of the tail are together.
+    /// How long the commits of the tail are together, as bytes.
     pub(crate) fn tail_bytes(&self) -> usize {
         self.tail.iter().map(|recent| recent.bytes).sum()
     }
@@ -159,7 +170,7 @@ mod tests {
 
     fn after(state: &State, id: u8) -> State {
         let commit = Commit::new(CommitId::from_bytes([id; 16]), state.head);
-        state.apply(Arc::new(Recent { commit, bytes: 1 }))
+        state.apply(Recent::new(commit, Arc::from([])))
     }
 
     fn derived(state: &State) -> Arc<Root> {

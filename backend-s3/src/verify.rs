@@ -1,7 +1,11 @@
 //! Looking for damage: every commit, and everything derived from them against them.
 
+use std::collections::VecDeque;
+
 use prophet_store::{Position, StoreError, Verification, Version};
 
+use crate::carry::LONGEST;
+use crate::commit_object::Decoded;
 use crate::follow::read_commit;
 use crate::index::{open_level, table_error};
 use crate::layout;
@@ -11,6 +15,8 @@ use crate::together::together;
 
 /// So many commits are read at once.
 const WINDOW: u64 = 32;
+/// No object brings more commits along than so many.
+const LATELY: usize = 64;
 /// Where everything is damage, the first of it says enough.
 const MOST_PROBLEMS: usize = 1_000;
 
@@ -61,6 +67,8 @@ async fn commits(
     let reads = shared.reads(state);
     let last = state.head.version.get();
     let mut head = Some(prophet_store::Head::EMPTY);
+    // The commits before, as bytes, the latest first.
+    let mut lately = VecDeque::new();
     let mut next = 1;
     while next <= last {
         let window = next..=last.min(next + WINDOW - 1);
@@ -71,10 +79,20 @@ async fn commits(
             let place = || bucket.place_of(&layout::commit(Version::new(version)));
             let missing = || StoreError::corrupt(place(), "the commit is not there");
             let commit = commit.and_then(|commit| commit.ok_or_else(missing));
-            let Some((commit, _)) = note(problems, commit)? else {
+            let Some(Decoded { commit, content, before }) = note(problems, commit)? else {
                 head = None;
+                lately.clear();
                 continue;
             };
+            if lately.iter().zip(&before).any(|(there, brought)| there != brought) {
+                let what = "it brings along a commit that is another one in its own place";
+                note::<()>(problems, Err(StoreError::corrupt(place(), what)))?;
+            }
+            match content.len() {
+                ..=LONGEST => lately.push_front(content),
+                _ => lately.clear(),
+            }
+            lately.truncate(LATELY);
             if head.is_some_and(|head| head != commit.base()) {
                 let what = StoreError::corrupt(place(), "it does not follow the one before it");
                 note::<()>(problems, Err(what))?;

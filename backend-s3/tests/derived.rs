@@ -254,27 +254,38 @@ fn damaged_bytes_are_an_error_or_do_no_harm() {
 }
 
 #[test]
-fn a_commit_that_is_gone_is_noticed() {
-    let (fixture, _) = Fixture::new(on_one_thread(1).checkpoint_every(8), &changesets(1, 12));
+fn a_commit_that_is_gone_is_noticed_or_known_from_a_later_one() {
+    let made = changesets(1, 12);
+    let (fixture, before) = Fixture::new(on_one_thread(1).checkpoint_every(8), &made);
     block_on(async {
         let name = |version: u64| format!("bugs/commits/{version:020}");
-        for version in [8, 10] {
+        // The last of the root, and the last one of all: no other object has them.
+        let gone = async |version: u64| {
             let bytes = fixture.bucket.object(&name(version)).unwrap();
             fixture.bucket.remove(&name(version));
-            let error = fixture.open().await.unwrap_err();
-            assert!(matches!(error, StoreError::Corrupt { .. }), "{version}: {error}");
+            let opened = fixture.open().await;
+            fixture.bucket.insert(&name(version), bytes);
+            opened
+        };
+        let error = gone(8).await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        // The object of the twelfth brings this one along, and verify says that it is not where it was.
+        for version in [9, 10, 11] {
+            let bytes = fixture.bucket.object(&name(version)).unwrap();
+            fixture.bucket.remove(&name(version));
+            let store = fixture.open().await.unwrap();
+            assert_eq!(content(&store).await.unwrap(), before, "without {version}");
+            let found = store.verify().await.unwrap();
+            assert!(found.problems[0].contains("the commit is not there"), "{:?}", found.problems);
             fixture.bucket.insert(&name(version), bytes);
         }
         // Without a root it is derived anew, and that stops at no gap either.
         let root = fixture.bucket.object("bugs/manifest.json").unwrap();
-        let bytes = fixture.bucket.object(&name(5)).unwrap();
         fixture.bucket.remove("bugs/manifest.json");
-        fixture.bucket.remove(&name(5));
-        let error = fixture.open().await.unwrap_err();
+        let error = gone(8).await.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         assert_eq!(fixture.bucket.object("bugs/manifest.json"), None);
         fixture.bucket.insert("bugs/manifest.json", root);
-        fixture.bucket.insert(&name(5), bytes);
         fixture.bucket.remove(&name(3));
         let found = fixture.open().await.unwrap().verify().await.unwrap();
         assert!(!found.is_sound());

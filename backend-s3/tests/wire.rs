@@ -1,7 +1,12 @@
 //! The suite over the protocol of S3: the client of `object_store`, connections on the loopback
 //! address, and other processes that open the same bucket.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise, and a slow line takes its time"
+)]
 
 #[path = "common/slow_line.rs"]
 mod slow_line;

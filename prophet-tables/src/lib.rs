@@ -54,7 +54,7 @@
 //! # What it costs
 //!
 //! An open table keeps its index and its filter in memory: about 10 bits for each key, and a key
-//! for every 8 KiB. A look-up of a key that the table does not have asks the filter, and is
+//! for every 8 KiB, or 64 where the table is packed [densely](Packing::Dense). A look-up of a key that the table does not have asks the filter, and is
 //! answered without reading in all but about one of 120 cases. Any other reads one block, unless
 //! the [`BlockCache`] has it.
 
@@ -65,4 +65,6 @@ mod table;
 
 pub use merge::{Layers, Memory, MergeError, Scan, merge_tables};
 pub use range::KeyRange;
-pub use table::{BlockCache, Cursor, Entry, ReadAt, Summary, Table, TableError, TableWriter};
+pub use table::{
+    BlockCache, Cursor, Entry, Packing, ReadAt, Summary, Table, TableError, TableWriter,
+};

@@ -32,7 +32,7 @@ pub use cache::BlockCache;
 pub use cursor::{Cursor, Entry};
 pub use error::TableError;
 pub use read_at::ReadAt;
-pub use write::{Summary, TableWriter};
+pub use write::{Packing, Summary, TableWriter};
 
 /// How much of the end of a table is read at first. It holds the index and the filter of about
 /// 40,000 entries; a larger table is read from once more.

@@ -19,9 +19,6 @@ const HEADER: usize = 5;
 /// Up to this length a part is unpacked into memory that is taken at once.
 const AT_ONCE: usize = 1 << 20;
 
-/// The fastest of the levels that are not experiments.
-const LEVEL: i32 = 1;
-
 /// Packs parts; keeps what the compressor needs from one to the next.
 pub(crate) struct Packer {
     compressor: Compressor<'static>,
@@ -29,8 +26,8 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { compressor: Compressor::new(LEVEL)?, packed: Vec::new() })
+    pub(crate) fn new(level: i32) -> io::Result<Self> {
+        Ok(Self { compressor: Compressor::new(level)?, packed: Vec::new() })
     }
 
     /// The bytes to write for a part.
@@ -105,7 +102,7 @@ mod tests {
 
     #[test]
     fn parts_come_back() -> io::Result<()> {
-        let mut packer = Packer::new()?;
+        let mut packer = Packer::new(1)?;
         let noise: Vec<u8> = (0..3_000_000_u64)
             .map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
             .collect();

@@ -9,9 +9,35 @@ use super::footer::{self, Footer};
 use super::index::IndexWriter;
 use super::part::{MOST, Packer};
 
-/// How long a block gets before it is packed. Small enough that a look-up unpacks little, large
-/// enough that packing is worth it.
-const BLOCK: usize = 8 << 10;
+/// How the blocks of a table are packed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Packing {
+    /// Blocks of 8 KiB, packed fast: a look-up unpacks little. For a disk.
+    #[default]
+    Quick,
+    /// Blocks of 64 KiB, packed well: the index has an eighth of the keys, and the table is shorter. For
+    /// objects, of which a short part takes as long to read as a longer one.
+    Dense,
+}
+
+impl Packing {
+    /// How long a block gets before it is packed.
+    const fn block(self) -> usize {
+        match self {
+            Self::Quick => 8 << 10,
+            Self::Dense => 64 << 10,
+        }
+    }
+
+    /// The level of zstd: the fastest that is no experiment, or one that still packs 50 MB a second.
+    const fn level(self) -> i32 {
+        match self {
+            Self::Quick => 1,
+            Self::Dense => 7,
+        }
+    }
+}
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +60,7 @@ pub struct Summary {
 /// [finished](Self::finish) cannot be read.
 pub struct TableWriter<W> {
     out: W,
+    block: usize,
     packer: Packer,
     /// The block that is being filled.
     raw: Vec<u8>,
@@ -45,15 +72,24 @@ pub struct TableWriter<W> {
 }
 
 impl<W: Write> TableWriter<W> {
-    /// Writes to `out`.
+    /// Writes to `out`, [quickly packed](Packing::Quick).
     ///
     /// # Errors
     /// If there is no memory to compress with.
     pub fn new(out: W) -> io::Result<Self> {
+        Self::packed(out, Packing::default())
+    }
+
+    /// Writes to `out`, packed so.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn packed(out: W, packing: Packing) -> io::Result<Self> {
         let footer = Footer { blocks: 0, index: 0, filter: 0, entries: 0, tombstones: 0 };
         Ok(Self {
             out,
-            packer: Packer::new()?,
+            block: packing.block(),
+            packer: Packer::new(packing.level())?,
             raw: Vec::new(),
             first: Vec::new(),
             last: Vec::new(),
@@ -81,7 +117,7 @@ impl<W: Write> TableWriter<W> {
         if length > MOST - 27 {
             return Err(invalid("a value of a table is too long"));
         }
-        if !self.raw.is_empty() && self.raw.len() + length > BLOCK {
+        if !self.raw.is_empty() && self.raw.len() + length > self.block {
             self.end_block()?;
         }
         let shared = if self.raw.is_empty() {
@@ -97,7 +133,7 @@ impl<W: Write> TableWriter<W> {
         self.hashes.push(filter::hash(key));
         self.footer.entries += 1;
         self.footer.tombstones += u64::from(value.is_none());
-        if self.raw.len() >= BLOCK { self.end_block() } else { Ok(()) }
+        if self.raw.len() >= self.block { self.end_block() } else { Ok(()) }
     }
 
     /// How many entries were added.

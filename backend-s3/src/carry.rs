@@ -1,0 +1,87 @@
+//! Which commits the object of a later one brings along. Each request costs about as much as some
+//! kilobytes do, so that whoever reads many commits is to need few of them.
+//!
+//! The object of a version that is a multiple of 64 has all since the multiple of 64 before; of another
+//! multiple of 8 those since the last multiple of 64, and of any other version those since the last
+//! multiple of 8. So 64 commits are two requests wherever they end, and a commit is written about nine
+//! times, compressed with those around it.
+
+use std::sync::Arc;
+
+use prophet_store::Version;
+
+use crate::state::State;
+
+/// So many bytes of other commits are in an object at most, before they are compressed.
+const MOST: usize = 32 << 10;
+
+/// What is longer is not brought along, and not kept for it.
+pub(crate) const LONGEST: usize = MOST;
+
+/// The last version that the object of this one does not bring along.
+fn beyond(version: u64) -> u64 {
+    match version {
+        _ if version.is_multiple_of(64) => version.saturating_sub(64),
+        _ if version.is_multiple_of(8) => version - version % 64,
+        _ => version - version % 8,
+    }
+}
+
+/// The commits that the object of the next version is to bring along, as bytes, the latest first.
+pub(crate) fn along(state: &State) -> Vec<Arc<[u8]>> {
+    let head = state.head.version.get();
+    let beyond = beyond(head.saturating_add(1));
+    let mut room = MOST;
+    let mut along = Vec::new();
+    for (recent, version) in state.tail.iter().rev().zip((0..=head).rev()) {
+        let content = recent.content.as_ref().filter(|content| content.len() <= room);
+        let Some(content) = content.filter(|_| version > beyond) else { break };
+        room -= content.len();
+        along.push(Arc::clone(content));
+    }
+    along
+}
+
+/// The versions whose objects bring all commits after one version up to another, if each has as much as
+/// it may; the latest first.
+pub(crate) fn steps(after: Version, last: Version) -> impl Iterator<Item = Version> {
+    let more = move |version: &u64| Some(beyond(*version)).filter(|next| *next > after.get());
+    let first = Some(last.get()).filter(|last| *last > after.get());
+    std::iter::successors(first, more).map(Version::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_four_commits_are_two_objects_and_each_other_such_number_one_more() {
+        let steps = |after: u64, last: u64| {
+            let steps = steps(Version::new(after), Version::new(last));
+            steps.map(Version::get).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(0, 0), [0; 0]);
+        assert_eq!(steps(0, 7), [7]);
+        assert_eq!(steps(0, 63), [63, 56]);
+        assert_eq!(steps(0, 64), [64]);
+        assert_eq!(steps(64, 64 + 60), [124, 120]);
+        assert_eq!(steps(100, 300), [300, 296, 256, 192, 128]);
+        for after in 0..200_u64 {
+            for last in after + 1..after + 200 {
+                let most = (last - after).div_ceil(64) + 2;
+                assert!(steps(after, last).len() as u64 <= most, "{after} to {last}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_steps_bring_is_all_there_is() {
+        for last in 1..300 {
+            let mut brought: Vec<u64> = steps(Version::ZERO, Version::new(last))
+                .flat_map(|step| beyond(step.get()) + 1..=step.get())
+                .collect();
+            brought.sort_unstable();
+            assert_eq!(brought, (1..=last).collect::<Vec<_>>());
+        }
+    }
+}
