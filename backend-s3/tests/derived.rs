@@ -292,6 +292,37 @@ fn a_commit_that_is_gone_is_noticed_or_known_from_a_later_one() {
     });
 }
 
+/// Whatever a listing does not show is found all the same, by whoever opens and whoever derives anew.
+#[test]
+fn a_listing_that_is_behind_hides_nothing() {
+    let made = changesets(1, 150);
+    // Up to which version something is derived, and which one is the last that listings show.
+    for (derived, shown) in [(0, 0), (0, 1), (0, 70), (64, 20), (64, 64), (64, 100), (100, 130)] {
+        let (fixture, before) = Fixture::new(on_one_thread(1).checkpoint_every(0), &[]);
+        let mut head = before.0;
+        block_on(async {
+            let store = fixture.open().await.unwrap();
+            for (version, changeset) in made.iter().enumerate() {
+                if version == derived {
+                    store.checkpoint().await.unwrap();
+                }
+                if version == shown {
+                    fixture.bucket.freeze_listings();
+                }
+                let commit = commit_of(changeset, head, commit_id(1, head.version.get()));
+                head = store.commit(&commit).await.unwrap();
+            }
+            let all = content(&store).await.unwrap();
+            assert_eq!(all.1.len(), made.len());
+            let cold = fixture.open().await.unwrap();
+            assert_eq!(content(&cold).await.unwrap(), all, "{derived}, {shown}");
+            fixture.bucket.remove("bugs/manifest.json");
+            let anew = fixture.open().await.unwrap();
+            assert_eq!(content(&anew).await.unwrap(), all, "anew: {derived}, {shown}");
+        });
+    }
+}
+
 #[test]
 fn a_handle_that_slept_for_long_goes_on() {
     let made = changesets(1, 300);

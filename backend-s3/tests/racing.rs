@@ -88,7 +88,8 @@ async fn write(
 }
 
 fn race(seed: u64, made: &[Vec<Changeset>], fault: f64) {
-    let settings = Settings::strict(seed);
+    // Each third seed's listings are behind.
+    let settings = Settings::strict(seed).lag(if seed % 3 == 2 { 5 } else { 0 });
     let bucket = Bucket::with(settings);
     let options = on_one_thread(seed).checkpoint_every(8 + (seed % 40) as usize).retries(4);
     let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());

@@ -1,5 +1,4 @@
-//! The suite over the protocol of S3: the client of `object_store`, connections on the loopback
-//! address, and other processes that open the same bucket.
+//! The protocol of S3, by the client of `object_store` and connections on the loopback address.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,90 +10,29 @@
 #[path = "common/slow_line.rs"]
 mod slow_line;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use backend_s3::S3Options;
-use conformance::{Harness, Place, Store};
 use futures_lite::future::block_on;
-use prophet_bucket::{Bucket, Settings, WireServer};
-use prophet_store::{Identity, Properties, Replica, ReplicaStore as _, StoreError, Value};
+use harnesses::reaching;
+use prophet_bucket::{Bucket, Endpoint, Settings, WireServer};
+use prophet_store::{Identity, Properties, Replica, ReplicaStore as _, Value};
 
 use slow_line::SlowLine;
 
-/// Each place has a server of its own.
-struct WireHarness {
-    commits: usize,
+/// What opens the bucket of a server at this URL, and where the replica is in it.
+fn options(at: &Endpoint, url: &str, commits: usize) -> (S3Options, String) {
+    let mut at = at.clone();
+    at.url = url.to_owned();
+    (reaching(&at).checkpoint_every(commits), format!("s3://{}/ours/bugs", at.bucket))
 }
-
-/// What opens a bucket in this process and in others, as a text.
-fn options(address: &str, commits: usize) -> (S3Options, String) {
-    let mut parts = address.split(' ').map(str::to_owned);
-    let mut next = || parts.next().unwrap();
-    let bucket = next();
-    let mut options = S3Options::new().checkpoint_every(commits).config("allow_http", "true");
-    for key in ["aws_endpoint", "aws_region", "aws_access_key_id", "aws_secret_access_key"] {
-        options = options.config(key, next());
-    }
-    (options, format!("s3://{bucket}/ours/bugs"))
-}
-
-impl Harness for WireHarness {
-    fn place(&self) -> Box<dyn Place> {
-        let server = WireServer::start(&Bucket::with(Settings::plain(7))).unwrap();
-        let at = server.endpoint();
-        let address = [&at.bucket, &at.url, &at.region, &at.access_key, &at.secret_key];
-        let address = address.map(String::as_str).join(" ");
-        let (options, url) = options(&address, self.commits);
-        Box::new(WirePlace { options, url, address, _server: server })
-    }
-
-    fn open_address(&self, address: &str) -> Result<Store, StoreError> {
-        let (options, url) = options(address, self.commits);
-        Ok(Arc::new(block_on(options.open(&url))?))
-    }
-}
-
-struct WirePlace {
-    options: S3Options,
-    url: String,
-    address: String,
-    _server: WireServer,
-}
-
-impl Place for WirePlace {
-    fn create(&self, identity: Identity) -> Result<Store, StoreError> {
-        Ok(Arc::new(block_on(self.options.create(&self.url, identity))?))
-    }
-
-    fn open(&self) -> Result<Store, StoreError> {
-        Ok(Arc::new(block_on(self.options.open(&self.url))?))
-    }
-
-    fn open_read_only(&self) -> Option<Result<Store, StoreError>> {
-        let opened = block_on(self.options.clone().read_only(true).open(&self.url));
-        Some(opened.map(|store| Arc::new(store) as Store))
-    }
-
-    fn address(&self) -> Option<String> {
-        Some(self.address.clone())
-    }
-}
-
-conformance::suite!(wire, WireHarness { commits: 64 }, without = [faults, power_loss, damage]);
-conformance::suite!(
-    wire_derived,
-    WireHarness { commits: 2 },
-    without = [faults, power_loss, damage]
-);
 
 /// Called within a runtime of tokio's, of either kind, it works as anywhere else.
 #[test]
 fn it_works_within_tokio() {
-    let place = WireHarness { commits: 2 };
-    let server = place.place();
-    let address = server.address().unwrap();
-    let (options, url) = options(&address, 2);
+    let server = WireServer::start(&Bucket::with(Settings::plain(7))).unwrap();
+    let at = server.endpoint();
+    let (options, url) = options(at, &at.url, 2);
     let identity = Identity::new_database().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -120,8 +58,7 @@ fn what_is_large_gets_through_a_slow_line() {
     // A second and a half for the value, each way.
     let line = SlowLine::start(at.url.strip_prefix("http://").unwrap(), 256_000).unwrap();
     let url = format!("http://{}", line.address());
-    let address = [&at.bucket, &url, &at.region, &at.access_key, &at.secret_key];
-    let (options, url) = options(&address.map(String::as_str).join(" "), 0);
+    let (options, url) = options(at, &url, 0);
     let options = options.silence(Duration::from_millis(700)).retries(1);
     // It does not compress.
     let value: String = (0..VALUE as u64 / 8)
@@ -148,7 +85,8 @@ fn what_is_large_gets_through_a_slow_line() {
 fn a_service_that_is_silent_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let (options, url) = options(&format!("bugs {url} us-east-1 key secret"), 0);
+    let server = WireServer::start(&Bucket::with(Settings::plain(7))).unwrap();
+    let (options, url) = options(server.endpoint(), &url, 0);
     let options = options.silence(Duration::from_millis(200)).retries(1);
     let error = block_on(options.open(&url)).unwrap_err();
     assert!(error.to_string().contains("did not answer within 0.2 s"), "{error}");

@@ -25,10 +25,14 @@ mod memory;
 mod parts;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(feature = "servers")]
+mod servers;
 #[cfg(feature = "sled")]
 mod sled;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "wire")]
+mod wire;
 
 #[cfg(feature = "fs")]
 pub use fs::FsHarness;
@@ -40,7 +44,11 @@ pub use harness::{
 pub use memory::MemoryHarness;
 #[cfg(feature = "s3")]
 pub use s3::{Quick, S3Harness, S3Place, on_one_thread};
+#[cfg(feature = "servers")]
+pub use servers::ServerHarness;
 #[cfg(feature = "sled")]
 pub use sled::SledHarness;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteHarness;
+#[cfg(feature = "wire")]
+pub use wire::{WireHarness, reaching};

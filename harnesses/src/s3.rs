@@ -63,6 +63,8 @@ pub struct S3Harness {
     /// After so many commits there is a checkpoint, unless it is as by default.
     commits: Option<usize>,
     plan: Plan,
+    /// So many of the last changes may be missing from a listing.
+    lag: u64,
 }
 
 impl Default for S3Harness {
@@ -75,20 +77,21 @@ impl S3Harness {
     /// As they are by default.
     pub fn new() -> Self {
         let options = S3Options::new().durability(Durability::Volatile);
-        Self { options, commits: None, plan: Plan::new() }
+        Self { options, commits: None, plan: Plan::new(), lag: 0 }
     }
 
     /// With a checkpoint after every so many commits; never, for 0.
     pub fn checkpoint_every(commits: usize) -> Self {
-        let Self { options, plan, .. } = Self::new();
-        Self { options: options.checkpoint_every(commits), commits: Some(commits), plan }
+        let Self { options, plan, lag, .. } = Self::new();
+        Self { options: options.checkpoint_every(commits), commits: Some(commits), plan, lag }
     }
 
-    /// About every twelfth request fails, or its answer is lost, or it arrives late.
+    /// About every twelfth request fails, or its answer is lost, or it arrives late; and listings are
+    /// behind.
     pub fn rough() -> Self {
         let options = on_one_thread(7).durability(Durability::Volatile).retries(12);
         let options = options.checkpoint_every(3);
-        Self { options, commits: Some(3), plan: Plan::rough(0.006) }
+        Self { options, commits: Some(3), plan: Plan::rough(0.006), lag: 4 }
     }
 
     /// Requests are sent by whoever asks, and not by a thread of the store's.
@@ -100,7 +103,7 @@ impl S3Harness {
 
     /// A fresh place whose bucket can be looked at.
     pub fn bucket_place(&self) -> S3Place {
-        S3Place::new(self.options.clone(), self.plan.clone())
+        S3Place::new(self.options.clone(), self.plan.clone(), self.lag)
     }
 
     fn on_one_thread(&self) -> S3Options {
@@ -123,11 +126,11 @@ impl Harness for S3Harness {
 
     /// Requests that fail are not sent again, so that faults come through.
     fn faulty_place(&self) -> Option<Box<dyn FaultyPlace>> {
-        Some(Box::new(S3Place::new(self.on_one_thread().retries(0), Plan::new())))
+        Some(Box::new(S3Place::new(self.on_one_thread().retries(0), Plan::new(), 0)))
     }
 
     fn damaged_place(&self) -> Option<Box<dyn DamagedPlace>> {
-        Some(Box::new(S3Place::new(self.on_one_thread(), Plan::new())))
+        Some(Box::new(S3Place::new(self.on_one_thread(), Plan::new(), 0)))
     }
 }
 
@@ -148,9 +151,9 @@ impl S3Place {
         &self.bucket
     }
 
-    fn new(options: S3Options, plan: Plan) -> Self {
+    fn new(options: S3Options, plan: Plan, lag: u64) -> Self {
         let seed = fresh_seed().expect("there is a seed");
-        let bucket = Bucket::with(Settings::plain(seed).plan(plan));
+        let bucket = Bucket::with(Settings::plain(seed).plan(plan).lag(lag));
         let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
         Self { options, bucket, store, failing: Mutex::default() }
     }
@@ -160,7 +163,7 @@ impl S3Place {
     }
 
     fn copy(&self) -> Box<dyn FaultyPlace> {
-        let copy = Self::new(self.options.clone(), Plan::new());
+        let copy = Self::new(self.options.clone(), Plan::new(), 0);
         for (key, bytes) in self.bucket.contents() {
             copy.bucket.insert(&key, bytes);
         }

@@ -17,7 +17,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn at(port: u16) -> Self {
+    /// What a server of this crate has that listens on this port of the loopback address.
+    pub fn at(port: u16) -> Self {
         Self {
             url: format!("http://127.0.0.1:{port}"),
             region: "us-east-1".to_owned(),
@@ -25,6 +26,11 @@ impl Endpoint {
             access_key: "prophet-tests".to_owned(),
             secret_key: "not-so-secret".to_owned(),
         }
+    }
+
+    /// The port that it listens on, if the URL is of that kind.
+    pub fn port(&self) -> Option<u16> {
+        self.url.rsplit(':').next()?.parse().ok()
     }
 
     /// The client of `object_store`, told all this, and never trying again. Build it in the runtime
