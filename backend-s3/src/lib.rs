@@ -54,9 +54,10 @@
 //! - Everything else is derived from the commits, and made anew where it is missing or damaged.
 //! - Every object certifies itself: damaged bytes of a commit are answered with
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt).
-//! - Memory is the commits since the last checkpoint, a cache, and about four bytes of filters for each
-//!   commit once something cold was read. Large commits of others are read several at a time, and a merge
-//!   of tables has all of a level in memory.
+//! - Memory is the commits since the last checkpoint, a cache, and about six bytes of filters for each
+//!   commit once something cold was read. Large commits are read together up to 8 MiB, or one by one. A
+//!   merge of tables has the new one in memory, which is that of 131,072 commits up to some two millions of
+//!   them: 25 MB of small ones.
 //!
 //! # What the service has to do
 //!

@@ -370,6 +370,11 @@ impl S3Options {
             })?),
             false => None,
         };
+        if held.is_some() {
+            // Another handle may have committed, and let go of the place, since the replica was read; and
+            // where a service lets every write win, a commit on an old head replaces another.
+            shared.refresh().await?;
+        }
         let recorded = shared.state().root.sharers;
         let warning = (recorded == Sharers::One && self.writers == Writers::AsProbed).then(|| {
             format!(

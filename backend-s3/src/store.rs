@@ -39,7 +39,7 @@ use crate::view::View;
 /// | a read of one record, changeset or log entry that is not | 1 GET |
 /// | the first such read of a handle | 2 GETs up to 8,192 commits, and 1 more for each 16 times as many |
 /// | a page of a scan that is not | 1 GET for each table with keys in it, or 64 KiB of the log |
-/// | opening | 3; 2 for up to 64 commits since the last checkpoint; 1 for each 64 more |
+/// | opening | 3, or 4 where one writer may; 2 for up to 64 commits since the last checkpoint; 1 for each 64 more |
 ///
 /// A commit brings small ones before it along, so that its object has a kilobyte or a few: who opens the
 /// replica asks for one where there would be eight or more. Those of more than some kilobytes are a request

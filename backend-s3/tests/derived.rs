@@ -292,6 +292,39 @@ fn a_commit_that_is_gone_is_noticed_or_known_from_a_later_one() {
     });
 }
 
+#[test]
+fn a_commit_that_does_not_follow_the_one_before_it_is_damage() {
+    let (ours, theirs) = (changesets(1, 4), changesets(2, 4));
+    let options = on_one_thread(1).checkpoint_every(0);
+    let (fixture, _) = Fixture::new(options.clone(), &ours[..2]);
+    let (elsewhere, before) = Fixture::new(options, &[]);
+    block_on(async {
+        let (store, mut head) = (elsewhere.open().await.unwrap(), before.0);
+        for changeset in &theirs {
+            let commit = commit_of(changeset, head, commit_id(2, head.version.get()));
+            head = store.commit(&commit).await.unwrap();
+        }
+        let warm = fixture.open().await.unwrap();
+        assert!(warm.checkpoint().await.unwrap());
+        let read = warm.get_metadata(&[]).await.unwrap().at;
+        // A copy of another line of commits of the same replica, of which this one is the beginning of none.
+        for version in [3, 4] {
+            let name = format!("bugs/commits/{version:020}");
+            fixture.bucket.insert(&name, elsewhere.bucket.object(&name).unwrap());
+        }
+        let cold = fixture.open().await.unwrap_err();
+        for error in [warm.head().await.unwrap_err(), cold] {
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+            assert!(error.to_string().contains("the one before it led to"), "{error}");
+        }
+        // What it knew it still knows.
+        assert_eq!(warm.get_metadata(&[]).await.unwrap().at, read);
+        let commit = commit_of(&ours[2], read, commit_id(1, 9));
+        assert!(warm.commit(&commit).await.is_err());
+        assert_eq!(warm.get_metadata(&[]).await.unwrap().at, read);
+    });
+}
+
 /// Whatever a listing does not show is found all the same, by whoever opens and whoever derives anew.
 #[test]
 fn a_listing_that_is_behind_hides_nothing() {

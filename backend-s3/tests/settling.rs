@@ -263,6 +263,34 @@ fn where_one_writer_is_all_the_next_handle_waits_for_what_is_on_its_way() {
 }
 
 #[test]
+fn where_one_writer_is_all_a_handle_that_opens_sees_what_the_last_one_did() {
+    let (ours, theirs) = (&changesets(1, 1)[0], &changesets(2, 1)[0]);
+    let mut opened = 0;
+    for polls in 0..60 {
+        let fixture = Fixture::new(Settings::strict(3).conditions(Conditions::Ignored));
+        let options = on_one_thread(1);
+        let store = fixture.create(&options).unwrap();
+        let mut next = Box::pin(options.open_in(Arc::clone(&fixture.store), "bugs"));
+        if (0..polls).any(|_| block_on(poll_once(&mut next)).is_some()) {
+            // It was told that another one has the place.
+            break;
+        }
+        let commit = commit_of(ours, Head::EMPTY, commit_id(1, 1));
+        block_on(store.commit(&commit)).unwrap();
+        block_on(store.close()).unwrap();
+        drop(store);
+        let next = block_on(next).unwrap();
+        opened += 1;
+        let rival = commit_of(theirs, Head::EMPTY, commit_id(2, 1));
+        let answer = block_on(next.commit(&rival));
+        let stale =
+            matches!(answer, Err(StoreError::StaleBase { head, .. }) if head == commit.head());
+        assert!(stale, "after {polls} polls: {answer:?}");
+    }
+    assert!(opened > 3, "{opened}");
+}
+
+#[test]
 fn a_probe_that_is_not_answered_says_nothing_about_the_service() {
     let on_probe = |refusal, times| {
         let rule = Rule::new(Fault::Refuse(refusal)).on(Kind::Create).below("bugs/probe/");
