@@ -3,8 +3,9 @@
 //!
 //! The object of a version that is a multiple of 64 has all since the multiple of 64 before; of another
 //! multiple of 8 those since the last multiple of 64, and of any other version those since the last
-//! multiple of 8. So 64 commits are two requests wherever they end, and a commit is written about nine
-//! times, compressed with those around it.
+//! multiple of 8. So 64 commits are two requests where they begin at a multiple of 64, as those after a
+//! checkpoint do, as a rule, and three elsewhere; and a commit is written about nine times, compressed with
+//! those around it.
 
 use std::sync::Arc;
 

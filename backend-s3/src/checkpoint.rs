@@ -7,6 +7,7 @@ use prophet_store::{StoreError, Version};
 
 use crate::bucket::Attempt;
 use crate::derive::derive;
+use crate::heal::Tries;
 use crate::options::CHECKPOINT_COMMITS;
 use crate::root::{FoundRoot, Root};
 use crate::shared::Shared;
@@ -76,8 +77,36 @@ impl Failing {
 impl Shared {
     /// Makes a checkpoint if one is due. Nobody waits for what comes of it: it is noted.
     pub(crate) async fn derive_by_itself(&self) {
-        let result = self.checkpoint_if_due().await;
+        let due = self.is_due_for_us().await;
+        if let Ok(false) = due {
+            return;
+        }
+        let _ = match due {
+            Ok(_) => self.checkpoint_mended().await,
+            Err(error) => self.noted(Err(error)),
+        };
+    }
+
+    /// As [`checkpoint`](Self::checkpoint), and what is derived is mended if it has to be read and cannot
+    /// be. What comes of it is noted.
+    pub(crate) async fn checkpoint_mended(&self) -> Result<bool, StoreError> {
+        let mut tries = Tries::default();
+        loop {
+            let (state, before) = (self.state(), self.trouble.count());
+            match self.checkpoint().await {
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    if let Err(error) = self.mend(&state, before, &mut tries, error).await {
+                        return self.noted(Err(error));
+                    }
+                }
+                result => return self.noted(result),
+            }
+        }
+    }
+
+    fn noted(&self, result: Result<bool, StoreError>) -> Result<bool, StoreError> {
         self.failing.note(self.state().head.version, &result);
+        result
     }
 
     /// Why checkpoints fail, if they do.
@@ -96,26 +125,21 @@ impl Shared {
     /// Goes on from the root that is there, if it has more derived: others may have been at it.
     pub(crate) async fn sync_root(&self) -> Result<(), StoreError> {
         let known = Arc::clone(&self.state().root);
-        if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &known.tables).await?
-            && root.head.version > known.head.version
-            && let Some(state) = self.state().rebase(&Arc::new(*root))
-        {
-            self.advance(&state);
+        match Root::fetch(&self.bucket, &known.tables).await? {
+            FoundRoot::Root(root) if root.rank() > known.rank() => self.go_on_from(*root).await,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// As [`checkpoint`](Self::checkpoint), unless somebody else has made one meanwhile.
-    pub(crate) async fn checkpoint_if_due(&self) -> Result<bool, StoreError> {
+    /// Whether it is this handle that is to make a checkpoint now, and nobody else has made one.
+    async fn is_due_for_us(&self) -> Result<bool, StoreError> {
         // Whoever made a commit with a round number right after the last checkpoint need not look.
         let state = self.state();
-        if state.tail.len() != self.pace_after(&state.root) {
-            self.sync_root().await?;
-            if !self.is_due(&self.state()) {
-                return Ok(false);
-            }
+        if state.tail.len() == self.pace_after(&state.root) {
+            return Ok(true);
         }
-        self.checkpoint().await
+        self.sync_root().await?;
+        Ok(self.is_due(&self.state()))
     }
 
     /// Derives what is in the tail, and names it in a new root. Whether that is the root now.
@@ -128,7 +152,11 @@ impl Shared {
             return Ok(false);
         }
         let mut root = derive(&self.bucket, &self.trouble, &state).await?;
-        let pace = if self.pace.commits == 0 { CHECKPOINT_COMMITS } else { self.pace.commits };
+        // Handles go on to a new root once their tail has twice as many commits as there are in between.
+        let pace = match self.pace_after(&state.root) {
+            0 => CHECKPOINT_COMMITS,
+            commits => commits,
+        };
         let grace = (pace as u64).saturating_mul(GRACE);
         let (kept, removed) = root.retired.drain(..).partition::<Vec<_>, _>(|retired| {
             retired.at.get().saturating_add(grace) > state.head.version.get()
@@ -179,24 +207,31 @@ impl Shared {
                 // It never arrived, and where it is late, its condition is still looked at.
                 return Err(failed.at(&place, WRITING));
             }
-            if let FoundRoot::Root(theirs) = Root::decode(&place, &object, &root.tables) {
-                self.adopt(*theirs);
-                return Ok(false);
+            match Root::decode(&place, &object, &root.tables) {
+                FoundRoot::Root(theirs) if theirs.rank() >= root.rank() => {
+                    self.go_on_from(*theirs).await?;
+                    return Ok(false);
+                }
+                FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => return Err(error),
+                // It goes less far, or may name what is not there, or cannot be read.
+                _ => before = Some(object.version),
             }
-            before = Some(object.version);
         }
-        Err(StoreError::busy(place, "others write the root all the time"))
+        Err(StoreError::busy(place, "the root is another one each time, or is taken away"))
     }
 
     /// As [`put_root`](Self::put_root) where the service knows no conditions: the last one to write
     /// counts, and each root is whole by itself.
     async fn put_root_plainly(&self, root: Root, bytes: &[u8]) -> Result<bool, StoreError> {
-        if let FoundRoot::Root(theirs) = Root::fetch(&self.bucket, &root.tables).await?
-            && theirs.version != root.version
-            && theirs.head.version >= root.head.version
-        {
-            self.adopt(*theirs);
-            return Ok(false);
+        match Root::fetch(&self.bucket, &root.tables).await? {
+            FoundRoot::Root(theirs)
+                if theirs.version != root.version && theirs.rank() >= root.rank() =>
+            {
+                self.go_on_from(*theirs).await?;
+                return Ok(false);
+            }
+            FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => return Err(error),
+            _ => {}
         }
         let version = self.bucket.put(MANIFEST, bytes.to_vec()).await?;
         self.adopt(Root { version, ..root });
@@ -218,13 +253,13 @@ impl Shared {
         }
         let len = state.tail.len();
         let round = state.head.version.get().is_multiple_of(commits as u64);
-        let late = len >= commits + commits / 2;
+        let late = len >= commits.saturating_add(commits / 2);
         (len >= commits && round) || late || state.tail_bytes() >= self.pace.bytes
     }
 
     /// How many commits there are between the checkpoint that wrote this root and the next: more where
     /// the root is long, for each one writes it anew.
     pub(crate) fn pace_after(&self, root: &Root) -> usize {
-        self.pace.commits * (1 + (root.bytes / ROOT_BYTES).min(SLOWEST))
+        self.pace.commits.saturating_mul(1 + (root.bytes / ROOT_BYTES).min(SLOWEST))
     }
 }

@@ -6,10 +6,10 @@ use prophet_store::{Commit, Head, StoreError};
 
 use crate::carry::along;
 use crate::follow::read_commit;
+use crate::heal::Tries;
 use crate::put::{Guard, Settled, put};
 use crate::shared::Shared;
 use crate::state::{Recent, State};
-use crate::store::MENDED;
 
 /// The head that a commit led to, and the state afterwards if it was applied just now.
 pub(crate) type Committed = (Head, Option<Arc<State>>);
@@ -22,15 +22,12 @@ impl Shared {
         guard: Guard,
         commit: &Commit,
     ) -> Result<Committed, StoreError> {
-        let mut tried = 0;
+        let mut tries = Tries::default();
         loop {
             let (state, before) = (self.state(), self.trouble.count());
             match self.commit(guard, commit).await {
-                Err(StoreError::Corrupt { .. })
-                    if self.trouble.count() != before && tried < MENDED =>
-                {
-                    self.heal(&state).await?;
-                    tried += 1;
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    self.mend(&state, before, &mut tries, error).await?;
                 }
                 result => return result,
             }

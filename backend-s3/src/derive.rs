@@ -10,7 +10,8 @@ use prophet_store::{Digest, Head, LogEntry, Position, StoreError};
 use prophet_tables::{BlockCache, Layers, Memory, Packing, Summary, TableWriter};
 
 use crate::bucket::Bucket;
-use crate::index::{IndexTable, ObjectAt, TableAt, Trouble, pack_for};
+use crate::heal::Trouble;
+use crate::index::{IndexTable, ObjectAt, TableAt, pack_for};
 use crate::layout;
 use crate::merge;
 use crate::root::{Chunk, Retired, Root, SegmentAt};
@@ -75,7 +76,7 @@ pub(crate) async fn derive(
     write_all(bucket, objects).await?;
 
     let mut retired = merge::tables(bucket, trouble, &mut root).await?;
-    retired.extend(merge::segments(bucket, state, &mut root).await?);
+    retired.extend(merge::segments(bucket, trouble, &mut root).await?);
     let at = state.head.version;
     root.retired.extend(retired.into_iter().map(|name| Retired { name, at }));
     Ok(root)
@@ -182,6 +183,7 @@ impl Cutter {
 
     fn end(&mut self) -> Result<(), StoreError> {
         let Some(Open { writer, firsts }) = self.open.take() else { return Ok(()) };
+        let text = writer.text_bytes() as u64;
         let sealed = writer.commit_and_seal(self.base).map_err(failed)?;
         let mut chunks: Vec<Chunk> = Vec::new();
         for (number, frame) in sealed.segment.frames.iter().enumerate() {
@@ -193,7 +195,7 @@ impl Cutter {
                 chunks.push(Chunk { offset, first: *first });
             }
         }
-        self.done.push((SegmentAt { segment: sealed.segment, chunks }, sealed.bytes));
+        self.done.push((SegmentAt { segment: sealed.segment, chunks, text }, sealed.bytes));
         Ok(())
     }
 

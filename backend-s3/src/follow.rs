@@ -1,7 +1,7 @@
 //! Reading commits that are not known yet: one request where there is none, several at a time where there
 //! are many, and few where it is known up to where they go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prophet_store::{Commit, Identity, StoreError, Version};
@@ -38,21 +38,36 @@ pub(crate) async fn read_commit(
     commit_object::decode(&place, identity, version, &object.bytes).map(Some)
 }
 
+/// How far commits are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As far as a listing shows them, which may be behind.
+    Listed,
+    /// Up to one that is not there when it is asked for.
+    Asked,
+}
+
 /// Takes in the commits after `state` up to one that is known to be there, and the one after that if it
-/// is: by the objects that bring the others along, and then by those of commits that none of these has.
-/// Where one is missing it ends.
+/// is there and asked for: by the objects that bring the others along. Where one is missing it ends.
 pub(crate) async fn follow_to(
     bucket: &Bucket,
     mut state: State,
     last: Version,
-) -> Result<Followed, StoreError> {
+    end: End,
+) -> Result<State, StoreError> {
     let first = state.head.version;
-    let mut found = BTreeMap::new();
-    let steps: Vec<_> = [last.next()].into_iter().chain(steps(first, last)).collect();
-    read_into(bucket, &state, &steps, &mut found).await?;
-    let missing = first.get() + 1..=last.get();
-    let missing = missing.map(Version::new).filter(|version| !found.contains_key(version));
-    read_into(bucket, &state, &missing.collect::<Vec<_>>(), &mut found).await?;
+    let beyond = Some(last.next()).filter(|_| end == End::Asked);
+    let (mut found, mut asked) = (BTreeMap::new(), BTreeSet::new());
+    let mut missing = Some(last);
+    while let Some(latest) = missing {
+        let wanted = beyond.into_iter().chain(steps(first, latest));
+        let wanted: Vec<_> = wanted.filter(|it| !found.contains_key(it)).collect();
+        let wanted: Vec<_> = wanted.into_iter().filter(|it| asked.insert(*it)).collect();
+        read_into(bucket, &state, &wanted, &mut found).await?;
+        // They may have brought fewer along than they could have, for some were long.
+        let versions = (first.get() + 1..=last.get()).rev().map(Version::new);
+        missing = versions.into_iter().find(|it| !found.contains_key(it) && !asked.contains(it));
+    }
     for (version, (place, commit)) in found {
         if version != state.head.version.next() {
             break;
@@ -65,8 +80,7 @@ pub(crate) async fn follow_to(
         };
         state = state.follow(&place, Recent::new(commit, content))?;
     }
-    let ended = state.head.version == last;
-    Ok(Followed { state, ended })
+    Ok(state)
 }
 
 /// Reads these objects, and notes what they have of the commits after `state`.

@@ -3,27 +3,13 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_lock::OnceCell;
 use prophet_store::StoreError;
 use prophet_tables::{ReadAt, Table, TableError};
 
 use crate::bucket::Bucket;
-
-/// Counts the times that something derived was found missing or damaged.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Trouble(Arc<AtomicU64>);
-
-impl Trouble {
-    pub(crate) fn note(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-}
+use crate::heal::Trouble;
 
 /// The object of a table.
 #[derive(Debug, Clone)]
@@ -36,14 +22,15 @@ pub(crate) struct ObjectAt {
 impl ReadAt for ObjectAt {
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let end = offset.saturating_add(len as u64);
+        let trouble = || self.trouble.note(self.bucket.place_of(&self.name));
         match self.bucket.get_range(&self.name, offset..end).await {
             Ok(Some(bytes)) if bytes.len() == len => Ok(bytes),
             Ok(Some(_)) => {
-                self.trouble.note();
+                trouble();
                 Err(io::ErrorKind::UnexpectedEof.into())
             }
             Ok(None) => {
-                self.trouble.note();
+                trouble();
                 Err(io::ErrorKind::NotFound.into())
             }
             Err(error) => Err(io::Error::other(error)),
@@ -121,11 +108,11 @@ pub(crate) async fn read_ends(
     match bucket.get_range(&newest.name, start..end).await? {
         Some(bytes) if bytes.len() as u64 == end - start => Ok(bytes),
         Some(_) => {
-            trouble.note();
+            trouble.note(place.clone());
             Err(StoreError::corrupt(place, "it is shorter than the root says"))
         }
         None => {
-            trouble.note();
+            trouble.note(place.clone());
             Err(StoreError::corrupt(place, "it is not there, but the root names it"))
         }
     }
@@ -157,8 +144,8 @@ pub(crate) async fn open_level(
     for table in apart {
         let len = usize::try_from(table.at.ends).unwrap_or(usize::MAX);
         let Some((ends, more)) = rest.split_at_checked(len) else {
-            trouble.note();
             let place = bucket.place_of(&newest.name);
+            trouble.note(place.clone());
             return Err(StoreError::corrupt(place, "the ends of a table are not all there"));
         };
         table.open(bucket, trouble, ends)?;
@@ -196,7 +183,11 @@ pub(crate) fn table_error(place: &str, trouble: &Trouble, error: TableError) -> 
             StoreError::newer_format(place, found.into(), supported.into())
         }
         damaged => {
-            trouble.note();
+            let at = match &damaged {
+                TableError::Damaged { place, .. } => place,
+                _ => place,
+            };
+            trouble.note(at.to_owned());
             StoreError::corrupt(place, damaged.to_string())
         }
     }

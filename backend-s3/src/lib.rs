@@ -86,6 +86,7 @@ mod derive;
 mod error;
 mod exclusive;
 mod follow;
+mod heal;
 mod identity;
 mod index;
 mod layout;

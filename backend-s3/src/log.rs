@@ -11,8 +11,8 @@ use prophet_kv::{Entries, missing_entry};
 use prophet_store::{Direction, LogEntry, Position, StoreError};
 
 use crate::bucket::Bucket;
-use crate::index::Trouble;
-use crate::root::SegmentAt;
+use crate::heal::Trouble;
+use crate::root::{Root, SegmentAt};
 use crate::state::State;
 
 /// Parts of segments that were read lately, up to a number of bytes.
@@ -128,16 +128,9 @@ impl Log<'_> {
         }
         let end = at.chunks.get(chunk + 1).map_or(at.segment.bytes, |next| next.offset);
         let after = at.chunks.get(chunk + 1).map_or(at.segment.last.next(), |next| next.first);
-        let read = read_part(self.bucket, self.state, at, begins.offset..end).await;
-        let entries = match read {
-            Ok(entries) => entries,
-            Err(error) => {
-                if !matches!(error, StoreError::Io { .. }) {
-                    self.trouble.note();
-                }
-                return Err(error);
-            }
-        };
+        let root = &self.state.root;
+        let part = begins.offset..end;
+        let entries = read_part(self.bucket, self.trouble, root, at, part).await?;
         let mut expected = begins.first;
         for entry in &entries {
             if entry.position != expected {
@@ -146,7 +139,7 @@ impl Log<'_> {
             expected = expected.next();
         }
         if expected != after {
-            self.trouble.note();
+            self.trouble.note(self.bucket.place_of(name));
             let what = format!("it does not have the log entries {} to {after}", begins.first);
             return Err(StoreError::corrupt(self.bucket.place_of(name), what));
         }
@@ -159,13 +152,16 @@ impl Log<'_> {
 /// The entries in a part of a segment that begins where a frame does.
 pub(crate) async fn read_part(
     bucket: &Bucket,
-    state: &State,
+    trouble: &Trouble,
+    root: &Root,
     at: &SegmentAt,
     range: std::ops::Range<u64>,
 ) -> Result<Vec<LogEntry>, StoreError> {
     let name = &at.segment.name;
-    let place = bucket.place_of(name);
-    let corrupt = |what: String| StoreError::corrupt(&*place, what);
+    let corrupt = |what: String| {
+        trouble.note(bucket.place_of(name));
+        StoreError::corrupt(bucket.place_of(name), what)
+    };
     let offset = range.start;
     let len = range.end.saturating_sub(offset);
     let Some(bytes) = bucket.get_range(name, range).await? else {
@@ -174,8 +170,7 @@ pub(crate) async fn read_part(
     if bytes.len() as u64 != len {
         return Err(corrupt("it is shorter than the root says".to_owned()));
     }
-    let database = state.root.identity.database;
-    let mut reader = SegmentReader::new(name, database, offset, bytes)
+    let mut reader = SegmentReader::new(name, root.identity.database, offset, bytes)
         .map_err(|error| corrupt(error.to_string()))?;
     let mut entries = Vec::new();
     while let Some(line) = reader.next_line().map_err(|error| corrupt(error.to_string()))? {

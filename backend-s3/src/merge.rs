@@ -1,6 +1,5 @@
 //! Keeping what a root names few: tables and segments that become one when there are many.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use prophet_store::{Position, StoreError, Version};
@@ -8,11 +7,11 @@ use prophet_tables::{MergeError, Packing, TableWriter, keys, merge_tables};
 
 use crate::bucket::Bucket;
 use crate::derive::{Cutter, last_bytes, write_all};
-use crate::index::{IndexTable, TableAt, Trouble, open_level, pack_for, table_error};
+use crate::heal::Trouble;
+use crate::index::{IndexTable, TableAt, open_level, pack_for, table_error};
 use crate::layout;
 use crate::log::read_part;
 use crate::root::Root;
-use crate::state::State;
 use crate::together::together;
 
 /// So many tables of a level become one of the next. The ends of the first level's are in the root, so there
@@ -26,9 +25,12 @@ const fn merged(level: u32) -> usize {
 
 /// The ids of so many commits are kept in tables; of older ones the commit objects tell.
 const REMEMBERED: u64 = 1_024;
-/// Of segments at the end that have so many bytes, so many become one: those of checkpoints, and what came
-/// of them. What is longer is not written anew.
-const SEGMENTS: [(Range<u64>, usize); 2] = [(0..32 << 10, 16), (32 << 10..256 << 10, 4)];
+/// Once there are so many segments at the end with less than so many bytes of lines, they become one: those
+/// of checkpoints, mostly.
+const SHORT: (usize, u64) = (16, 256 << 10);
+/// And once there are so many that are not short, but have less than so many, they become one with the short
+/// ones among them. What has more is never written anew.
+const MIDDLING: (usize, u64) = (4, 1 << 20);
 
 /// Merges tables until no level has too many. The names of those that are not needed any more.
 pub(crate) async fn tables(
@@ -107,40 +109,46 @@ fn spans(parts: &[Arc<IndexTable>]) -> (Version, Version) {
     (Version::new(first), Version::new(number(parts.first(), 1)))
 }
 
-/// Writes short segments at the end anew as one, if there are many. The names of those that are not
-/// needed any more.
+/// Writes segments at the end anew as one, or a few, if there are many that are not long. The names of those
+/// that are not needed any more.
 pub(crate) async fn segments(
     bucket: &Bucket,
-    state: &State,
+    trouble: &Trouble,
     root: &mut Root,
 ) -> Result<Vec<String>, StoreError> {
     let mut retired = Vec::new();
-    for (short, many) in SEGMENTS {
-        let of_the_last = root.segments.iter().rev();
-        let found = of_the_last.take_while(|at| short.contains(&at.segment.bytes)).count();
-        if found >= many {
-            retired.extend(rewrite(bucket, state, root, found).await?);
-        }
+    let (many, below) = SHORT;
+    let short = root.segments.iter().rev().take_while(|at| at.text < below).count();
+    if short >= many {
+        retired.extend(rewrite(bucket, trouble, root, short).await?);
     }
+    let (many, below_all) = MIDDLING;
+    let run = root.segments.iter().rev().take_while(|at| at.text < below_all).count();
+    let last_ones = root.segments.iter().rev().take(run);
+    if last_ones.filter(|at| at.text >= below).count() >= many {
+        retired.extend(rewrite(bucket, trouble, root, run).await?);
+    }
+    // What came out as it was is still needed.
+    retired.retain(|name| root.segments.iter().all(|at| at.segment.name != *name));
     Ok(retired)
 }
 
 /// Writes the last segments, so many of them, anew as one.
 async fn rewrite(
     bucket: &Bucket,
-    state: &State,
+    trouble: &Trouble,
     root: &mut Root,
     last_ones: usize,
 ) -> Result<Vec<String>, StoreError> {
     let start = root.segments.len().saturating_sub(last_ones);
-    let old: Vec<_> = root.segments.drain(start..).collect();
-    let read = old.iter().map(|at| read_part(bucket, state, at, 0..at.segment.bytes));
+    let old = root.segments.split_off(start);
+    let read = old.iter().map(|at| read_part(bucket, trouble, root, at, 0..at.segment.bytes));
     let read = together(read).await;
     let position = old.first().map_or(Position::ZERO, |at| at.segment.after);
     let last = match position {
         Position::ZERO => None,
         // The segment before ends with it.
-        _ => last_digest(bucket, state, root).await?,
+        _ => last_digest(bucket, trouble, root).await?,
     };
     let mut cutter = Cutter::after(root, start, position, last);
     for entries in read {
@@ -160,11 +168,11 @@ async fn rewrite(
 /// The digest of the last entry of the last segment.
 async fn last_digest(
     bucket: &Bucket,
-    state: &State,
+    trouble: &Trouble,
     root: &Root,
 ) -> Result<Option<prophet_store::Digest>, StoreError> {
     let Some(at) = root.segments.last() else { return Ok(None) };
     let offset = at.chunks.last().map_or(0, |chunk| chunk.offset);
-    let entries = read_part(bucket, state, at, offset..at.segment.bytes).await?;
+    let entries = read_part(bucket, trouble, root, at, offset..at.segment.bytes).await?;
     Ok(entries.last().map(|entry| entry.changeset.digest()))
 }

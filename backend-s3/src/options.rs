@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Attempt, Bucket, Runs};
 use crate::exclusive::Held;
+use crate::heal::Trouble;
 use crate::identity::Declared;
-use crate::index::Trouble;
 use crate::layout::{FORMAT, IDENTITY, PROBE};
 use crate::patience::Patience;
 use crate::probe::{Verdict, probe};
@@ -186,8 +186,9 @@ impl S3Options {
 
     /// For how long the service may be silent before a request is given up, and sent again where that
     /// does no harm: 30 seconds unless this is said. What a request carries may take longer, as long as
-    /// it does at 8 KiB a second. An object store that the app built has limits of its own, and a
-    /// `timeout` in the configuration is one to the whole of each request.
+    /// it does at 8 KiB a second. An object store that the app built has limits of its own, and so has
+    /// `S3Options::tree`. A `timeout` in the configuration, other than the client's default of 30 seconds, is
+    /// one to the whole of each request.
     #[must_use]
     pub const fn silence(mut self, most: Duration) -> Self {
         self.patience = Patience::new(most);

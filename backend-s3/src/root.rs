@@ -31,6 +31,8 @@ pub(crate) struct SegmentAt {
     pub(crate) segment: Segment,
     /// At least one, the first at 0.
     pub(crate) chunks: Vec<Chunk>,
+    /// How many bytes of lines it has; as many as there can be, if that is not known.
+    pub(crate) text: u64,
 }
 
 /// An object that no root names any more, and the version at which that began.
@@ -45,6 +47,9 @@ pub(crate) struct Retired {
 pub(crate) struct Root {
     pub(crate) identity: Identity,
     pub(crate) sharers: Sharers,
+    /// How often everything was derived anew. What is named by a root of an earlier generation may be
+    /// damaged or gone.
+    pub(crate) generation: u64,
     pub(crate) head: Head,
     pub(crate) seen: VersionVector,
     /// The digest of the last log entry.
@@ -63,6 +68,8 @@ pub(crate) struct Root {
 struct Written {
     format: u64,
     writers: Sharers,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,6 +77,9 @@ struct Written {
     /// For each segment its chunks after the first, offset and position each, flat.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     chunks: Vec<Vec<u64>>,
+    /// How many bytes of lines each segment has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    texts: Vec<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retired: Vec<(String, u64)>,
 }
@@ -109,6 +119,7 @@ impl Root {
         Self {
             identity,
             sharers,
+            generation: 0,
             head: Head::EMPTY,
             seen: VersionVector::new(),
             last: None,
@@ -118,6 +129,17 @@ impl Root {
             bytes: 0,
             version: None,
         }
+    }
+
+    /// Of two roots, the one with more of this is to be gone on from.
+    pub(crate) const fn rank(&self) -> (u64, Version) {
+        (self.generation, self.head.version)
+    }
+
+    /// The names of all objects that it needs.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let segments = self.segments.iter().map(|at| at.segment.name.as_str());
+        segments.chain(self.tables.iter().map(|table| table.at.name.as_str()))
     }
 
     /// The tables of each level, the newest first.
@@ -164,9 +186,11 @@ impl Root {
         let written = Written {
             format: FORMAT,
             writers: self.sharers,
+            generation: self.generation,
             last: self.last.map(|digest| digest.to_string()),
             tables: self.tables.iter().map(table).collect(),
             chunks: chunks.collect(),
+            texts: self.segments.iter().map(|at| at.text).collect(),
             retired: self.retired.iter().map(|it| (it.name.clone(), it.at.get())).collect(),
         };
         // A value of these types always is JSON.
@@ -226,7 +250,8 @@ impl Root {
                 let [offset, first] = *pair;
                 chunks.push(Chunk { offset, first: Position::new(first) });
             }
-            segments.push(SegmentAt { segment, chunks });
+            let text = written.texts.get(number).copied().unwrap_or(u64::MAX);
+            segments.push(SegmentAt { segment, chunks, text });
         }
         if after != manifest.head.position {
             return Err(damaged("its segments do not end where it does".to_owned()));
@@ -237,6 +262,7 @@ impl Root {
         Ok(Some(Self {
             identity: manifest.identity,
             sharers: written.writers,
+            generation: written.generation,
             head: manifest.head,
             seen: manifest.seen,
             last: last.map_err(|_| damaged("a digest cannot be read".to_owned()))?,

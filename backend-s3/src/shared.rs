@@ -2,19 +2,18 @@
 //! a later one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use prophet_files::manifest::MANIFEST;
 use prophet_store::{Identity, StoreError, Version};
 use prophet_tables::BlockCache;
 
 use crate::bucket::Bucket;
 use crate::checkpoint::Failing;
 use crate::derive::derive;
-use crate::follow::{follow, follow_to};
+use crate::follow::{End, follow, follow_to};
+use crate::heal::Trouble;
 use crate::identity::Declared;
-use crate::index::Trouble;
 use crate::layout::{COMMITS, to_commit};
 use crate::log::{ChunkCache, Log};
 use crate::root::{FoundRoot, Root};
@@ -44,8 +43,10 @@ pub(crate) struct Shared {
     pub(crate) pace: Pace,
     pub(crate) read_only: bool,
     state: RwLock<Arc<State>>,
+    /// Whether the state is as a listing showed it, and there may be more since.
+    unsure: AtomicBool,
     /// Held by whoever makes everything anew, so that it is not done twice at once.
-    healing: async_lock::Mutex<()>,
+    pub(crate) healing: async_lock::Mutex<()>,
     pub(crate) failing: Failing,
     /// Whether somebody derives something.
     pub(crate) deriving: AtomicBool,
@@ -61,8 +62,8 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Finds out where the replica is: by the root and the commits after it, in three requests and one
-    /// for each of these commits. Without a root, everything is derived anew.
+    /// Finds out where the replica is: by the root, a listing of the commits after it, and few of these.
+    /// Without a root, everything is derived anew.
     pub(crate) async fn open(self) -> Result<Shared, StoreError> {
         let place = Arc::clone(&self.bucket.place);
         let (state, rebuild) = match Root::fetch(&self.bucket, &[]).await? {
@@ -94,15 +95,17 @@ impl Opening {
             pace: self.pace,
             read_only: self.read_only,
             state: RwLock::new(Arc::new(state)),
+            unsure: AtomicBool::new(false),
             healing: async_lock::Mutex::new(()),
             failing: Failing::default(),
             deriving: AtomicBool::new(false),
         };
         match rebuild {
-            true => shared.rebuild().await?,
+            true => shared.rebuild(0).await?,
             false => {
-                let state = shared.load(Arc::clone(&shared.state().root)).await?;
-                shared.advance(&state);
+                let root = Arc::clone(&shared.state().root);
+                shared.advance(&shared.load(root, End::Listed).await?);
+                shared.unsure.store(true, Ordering::Release);
             }
         }
         Ok(shared)
@@ -110,23 +113,24 @@ impl Opening {
 }
 
 /// The commits that a listing shows, each with its length. It may be behind, and in no order.
-struct Listed {
+pub(crate) struct Listed {
     sizes: BTreeMap<Version, u64>,
     /// Whether it is all there was.
     whole: bool,
 }
 
 impl Listed {
-    /// The last of the commits after a version that are to be read together.
+    /// The last of the commits after a version that are to be read together. Those that are not listed
+    /// are there, too, or what is there is damaged.
     fn piece_after(&self, version: Version) -> Option<Version> {
-        let (mut count, mut bytes, mut last) = (0, 0, None);
+        let furthest = Version::new(version.get().saturating_add(REBUILD_COMMITS as u64));
+        let (mut bytes, mut last) = (0, None);
         for (listed, size) in self.sizes.range(version.next()..) {
-            count += 1;
             bytes += size;
-            if last.is_some() && (count > REBUILD_COMMITS || bytes > REBUILD_BYTES as u64) {
+            if last.is_some() && (*listed > furthest || bytes > REBUILD_BYTES as u64) {
                 break;
             }
-            last = Some(*listed);
+            last = Some((*listed).min(furthest));
         }
         last
     }
@@ -163,12 +167,30 @@ impl Shared {
         }
     }
 
-    /// Goes on to this state even if it has less derived, as long as it is not an earlier one.
-    pub(crate) fn replace(&self, state: State) {
+    /// Goes on to this state even if it has less derived, and to the commits after it that are known.
+    /// Whether that is so: it is not if some of those in between are not known any more.
+    pub(crate) fn replace(&self, state: State) -> bool {
         let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.head.version >= current.head.version {
-            *current = Arc::new(state);
+        let next = match state.head.version >= current.head.version {
+            true => Some(state),
+            false => current.onto(&state),
+        };
+        let replaced = next.is_some();
+        if let Some(next) = next {
+            *current = Arc::new(next);
         }
+        replaced
+    }
+
+    /// Goes on from another root: with the commits that are known, or those that are read after it.
+    pub(crate) async fn go_on_from(&self, root: Root) -> Result<(), StoreError> {
+        let root = Arc::new(root);
+        if self.state().rebase(&root).is_some() {
+            self.change(|current| current.rebase(&root));
+        } else {
+            self.replace(self.load(root, End::Asked).await?);
+        }
+        Ok(())
     }
 
     pub(crate) fn view<'a>(&'a self, state: &'a State) -> View<'a> {
@@ -189,6 +211,14 @@ impl Shared {
         }
     }
 
+    /// As [`refresh`](Self::refresh), but only where nobody has asked since the replica was opened.
+    pub(crate) async fn make_sure(&self) -> Result<(), StoreError> {
+        if self.unsure.load(Ordering::Acquire) {
+            self.refresh().await?;
+        }
+        Ok(())
+    }
+
     /// The state after all commits that were there when this began: one request if there is nothing
     /// new.
     pub(crate) async fn refresh(&self) -> Result<Arc<State>, StoreError> {
@@ -198,28 +228,21 @@ impl Shared {
             let followed = follow(&self.bucket, state, most, usize::MAX).await?;
             self.advance(&followed.state);
             if followed.ended {
+                self.unsure.store(false, Ordering::Release);
                 return Ok(self.state());
             }
         }
         // Others have derived more meanwhile, most likely, and what is in memory can be left.
-        let state = self.state();
-        if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &state.root.tables).await?
-            && root.head.version > state.root.head.version
-        {
-            let root = Arc::new(*root);
-            match state.rebase(&root) {
-                Some(state) => self.advance(&state),
-                None => self.advance(&self.load(root).await?),
-            }
-        }
+        self.sync_root().await?;
         let state = State::clone(&self.state());
         let followed = follow(&self.bucket, state, usize::MAX, usize::MAX).await?;
         self.advance(&followed.state);
+        self.unsure.store(false, Ordering::Release);
         Ok(self.state())
     }
 
     /// The state after a root and all commits that follow it.
-    async fn load(&self, root: Arc<Root>) -> Result<State, StoreError> {
+    pub(crate) async fn load(&self, root: Arc<Root>, end: End) -> Result<State, StoreError> {
         let version = root.head.version;
         let before = version.get().checked_sub(1).map(Version::new);
         let listed = self.listed(before).await?;
@@ -230,11 +253,11 @@ impl Shared {
                 return Err(self.missing(version));
             }
         }
-        self.catch_up(State::of(root), listed).await
+        self.catch_up(State::of(root), listed, end).await
     }
 
     /// Asks which commits there are after a version.
-    async fn listed(&self, after: Option<Version>) -> Result<Listed, StoreError> {
+    pub(crate) async fn listed(&self, after: Option<Version>) -> Result<Listed, StoreError> {
         const MOST: usize = 1_000;
         let after = after.map(|after| format!("{:020}", after.get()));
         let objects = self.bucket.list_objects(COMMITS, after.as_deref(), MOST).await?;
@@ -250,89 +273,43 @@ impl Shared {
 
     /// Takes in all commits after a state: what was listed, and what came after that. Where there are
     /// very many, what is in memory is derived from now and then, unless the handle may not write.
-    async fn catch_up(&self, mut state: State, mut listed: Listed) -> Result<State, StoreError> {
-        let mut derives = !self.read_only;
+    pub(crate) async fn catch_up(
+        &self,
+        mut state: State,
+        mut listed: Listed,
+        end: End,
+    ) -> Result<State, StoreError> {
+        let (mut commits, mut bytes) = match self.read_only {
+            true => (usize::MAX, usize::MAX),
+            false => (REBUILD_COMMITS, REBUILD_BYTES),
+        };
         loop {
             let reached = state.head.version;
-            let followed = match listed.piece_after(reached) {
-                Some(last) => {
-                    let followed = follow_to(&self.bucket, state, last).await?;
-                    if followed.state.head.version == reached {
-                        return Err(self.missing(reached.next()));
-                    }
-                    followed
+            if let Some(last) = listed.piece_after(reached) {
+                state = follow_to(&self.bucket, state, last, end).await?;
+                if state.head.version == reached {
+                    return Err(self.missing(reached.next()));
                 }
-                None => {
-                    let most = if derives { REBUILD_COMMITS } else { usize::MAX };
-                    let bytes = if derives { REBUILD_BYTES } else { usize::MAX };
-                    follow(&self.bucket, state, most, bytes).await?
-                }
-            };
-            state = followed.state;
-            let ended = followed.ended && listed.piece_after(state.head.version).is_none();
-            if ended && listed.whole {
+            } else if !listed.whole {
+                listed = self.listed(Some(reached)).await?;
+                // It may be full of what is no commit.
+                listed.whole |= listed.piece_after(reached).is_none();
+            } else if end == End::Listed {
                 return Ok(state);
+            } else {
+                let followed = follow(&self.bucket, state, commits, bytes).await?;
+                state = followed.state;
+                if followed.ended {
+                    return Ok(state);
+                }
             }
-            if ended {
-                listed = self.listed(Some(state.head.version)).await?;
-            }
-            let long = state.tail.len() >= REBUILD_COMMITS || state.tail_bytes() >= REBUILD_BYTES;
-            if derives && long {
+            if state.tail.len() >= commits || state.tail_bytes() >= bytes {
                 match derive(&self.bucket, &self.trouble, &state).await {
                     Ok(root) => state = State::of(Arc::new(root)),
-                    // It may be that it may not write.
-                    Err(_) => derives = false,
+                    // It may be that it may not write; or it can later on.
+                    Err(_) => (commits, bytes) = (commits * 2, bytes * 2),
                 }
             }
         }
-    }
-
-    /// Derives everything anew from the commits. A handle that may not write has all of it in memory.
-    async fn rebuild(&self) -> Result<(), StoreError> {
-        let there = self.bucket.get(MANIFEST).await?.map(|object| object.version);
-        let declared = Declared::fetch(&self.bucket).await?;
-        let sharers = declared.map_or(self.state().root.sharers, |declared| declared.sharers);
-        let nothing = State::of(Arc::new(Root::nothing(self.identity, sharers)));
-        let state = self.catch_up(nothing, self.listed(None).await?).await?;
-        self.replace(state);
-        if !self.read_only {
-            // What is there, if anything, is damaged or names what is not there; or somebody else has
-            // mended it meanwhile, and that is as good.
-            let root = Root { version: there, ..Root::clone(&self.state().root) };
-            if self.put_root(root.clone()).await.is_err() {
-                // The next checkpoint puts it in the place of what was found.
-                self.adopt(root);
-            }
-        }
-        Ok(())
-    }
-
-    /// After something derived was found missing or damaged while `state` was read: a state that has
-    /// what it names, as far as can be told. First the root is read again, for others may have gone on
-    /// and taken away what the old one named; if that does not help, everything is derived anew.
-    pub(crate) async fn heal(&self, state: &Arc<State>) -> Result<(), StoreError> {
-        let _healing = self.healing.lock().await;
-        if !Arc::ptr_eq(&self.state().root, &state.root) {
-            return Ok(());
-        }
-        match self.renew(state).await? {
-            true => Ok(()),
-            false => self.rebuild().await,
-        }
-    }
-
-    /// Goes on to the root that is there now, if it is another one than that of `state`, whose tables
-    /// may be gone. Whether it is.
-    pub(crate) async fn renew(&self, state: &State) -> Result<bool, StoreError> {
-        if let FoundRoot::Root(root) = Root::fetch(&self.bucket, &[]).await?
-            && root.version != state.root.version
-        {
-            let state = self.load(Arc::new(*root)).await?;
-            if state.head.version >= self.state().head.version {
-                self.replace(state);
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

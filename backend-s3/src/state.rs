@@ -72,30 +72,37 @@ impl State {
         state
     }
 
-    /// The same head, with more of it derived. `None` if the root goes further than this state, or is
-    /// of another line of commits.
+    /// The same head, with what is derived by a root. `None` if the root goes further than this state, or
+    /// is of another line of commits.
     pub(crate) fn rebase(&self, root: &Arc<Root>) -> Option<Self> {
-        if self.id_at(root.head.version)? != root.head.commit {
+        self.onto(&Self::of(Arc::clone(root)))
+    }
+
+    /// The same head, on an earlier state: what is derived there, and all commits since. `None` if not all
+    /// of them are in the tail, or that is of another line of commits.
+    pub(crate) fn onto(&self, earlier: &Self) -> Option<Self> {
+        if self.id_at(earlier.head.version)? != earlier.head.commit {
             return None;
         }
-        let later = self.tail.iter().filter(|it| it.commit.base().version >= root.head.version);
-        let state = later.fold(Self::of(Arc::clone(root)), |state, it| state.apply(Arc::clone(it)));
+        let later = self.tail.iter().filter(|it| it.commit.base().version >= earlier.head.version);
+        let state = later.fold(earlier.clone(), |state, it| state.apply(Arc::clone(it)));
         (state.head == self.head).then_some(state)
     }
 
     /// What this state and another one of the same replica come to, unless that is this one: the later
-    /// head, on the root that has more derived.
+    /// head, on the root that is to be gone on from.
     pub(crate) fn joined(&self, other: &Self) -> Option<Self> {
-        let at = |state: &Self| (state.head.version, state.root.head.version);
-        let ((head, derived), (other_head, other_derived)) = (at(self), at(other));
+        let at = |state: &Self| (state.head.version, state.root.rank());
+        let ((head, rank), (other_head, other_rank)) = (at(self), at(other));
         match other_head > head {
-            true if derived > other_derived => {
-                Some(other.rebase(&self.root).unwrap_or_else(|| other.clone()))
+            true if rank > other_rank => {
+                let on_this = other.rebase(&self.root).or_else(|| other.onto(self));
+                Some(on_this.unwrap_or_else(|| other.clone()))
             }
             true => Some(other.clone()),
-            false if other_derived <= derived => None,
+            false if other_rank <= rank => None,
             false if other_head == head => Some(other.clone()),
-            false => self.rebase(&other.root),
+            false => self.rebase(&other.root).or_else(|| self.onto(other)),
         }
     }
 

@@ -18,6 +18,7 @@ use prophet_store::{
 
 use crate::commit::Committed;
 use crate::exclusive::Held;
+use crate::heal::Tries;
 use crate::log::Log;
 use crate::put::Guard;
 use crate::runtime::{self, Dropped, Work};
@@ -39,7 +40,8 @@ use crate::view::View;
 /// | a read of one record, changeset or log entry that is not | 1 GET |
 /// | the first such read of a handle | 2 GETs up to 8,192 commits, and 1 more for each 16 times as many |
 /// | a page of a scan that is not | 1 GET for each table with keys in it, or 64 KiB of the log |
-/// | opening | 3, or 4 where one writer may; 2 for up to 64 commits since the last checkpoint; 1 for each 64 more |
+/// | opening | 2, or 3 where one writer may; 2 for up to 64 commits since the last checkpoint; 1 for each 64 more |
+/// | the first of all that is asked of a handle, if it is not [`head`](ReplicaStore::head) | 1 GET, of what is not there |
 ///
 /// A commit brings small ones before it along, so that its object has a kilobyte or a few: who opens the
 /// replica asks for one where there would be eight or more. Those of more than some kilobytes are a request
@@ -89,10 +91,11 @@ macro_rules! read {
     ($store:expr, |$reads:ident| $read:expr) => {{
         let store = $store;
         store.check_open()?;
-        if store.fresh {
-            store.shared.refresh().await?;
+        match store.fresh {
+            true => drop(store.shared.refresh().await?),
+            false => store.shared.make_sure().await?,
         }
-        let mut tried = 0;
+        let mut tries = Tries::default();
         loop {
             let (state, before) = (store.shared.state(), store.shared.trouble.count());
             let result = {
@@ -100,17 +103,7 @@ macro_rules! read {
                 $read.await
             };
             match result {
-                Err(_) if store.shared.trouble.count() != before && tried < MENDED => {
-                    store.shared.heal(&state).await?;
-                    tried += 1;
-                }
-                // What is damaged was made anew: this time, too, others took it away.
-                Err(error @ StoreError::Corrupt { .. })
-                    if store.shared.trouble.count() != before =>
-                {
-                    let what = format!("others write faster than this is read: {error}");
-                    break Err(StoreError::busy(&store.facts.place, what));
-                }
+                Err(error) => store.shared.mend(&state, before, &mut tries, error).await?,
                 result => break result,
             }
         }
@@ -133,8 +126,8 @@ impl Drop for Deriving {
     }
 }
 
-/// So often what is derived is mended for one read.
-pub(crate) const MENDED: u32 = 3;
+/// So often others may go on while all of a replica is looked at.
+const RENEWED: u32 = 3;
 
 impl Shared {
     /// All that is read at the head of `state`.
@@ -218,7 +211,7 @@ impl S3Store {
     pub async fn checkpoint(&self) -> Result<bool, StoreError> {
         self.check_open()?;
         let held = self.held().clone();
-        let derived = self.shared.checkpoint().await;
+        let derived = self.shared.checkpoint_mended().await;
         drop(held);
         derived
     }
@@ -401,6 +394,7 @@ impl ReplicaStore for S3Store {
 
     async fn verify(&self) -> Result<Verification, StoreError> {
         self.check_open()?;
+        self.shared.make_sure().await?;
         // This handle may have slept, and others have taken away what its root names; or they do so
         // meanwhile.
         self.renew(&self.shared.state()).await?;
@@ -408,7 +402,7 @@ impl ReplicaStore for S3Store {
         loop {
             let state = self.shared.state();
             let found = verify::verify(&self.shared, &state).await?;
-            if found.is_sound() || tried == MENDED || !self.renew(&state).await? {
+            if found.is_sound() || tried == RENEWED || !self.renew(&state).await? {
                 return Ok(found);
             }
             tried += 1;

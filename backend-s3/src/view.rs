@@ -7,7 +7,8 @@ use prophet_store::{Direction, StoreError};
 use prophet_tables::{BlockCache, KeyRange, Layers};
 
 use crate::bucket::Bucket;
-use crate::index::{ObjectAt, Trouble, open_level, table_error};
+use crate::heal::Trouble;
+use crate::index::{ObjectAt, open_level, table_error};
 use crate::state::State;
 use crate::together::together;
 

@@ -1,0 +1,376 @@
+//! What is derived is mended while others go on, and costs no more than it should whatever is in it.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use std::sync::Arc;
+
+use backend_s3::{S3Options, S3Store};
+use common::{changesets, commit_id, commit_of, identity, on_one_thread};
+use futures_lite::StreamExt as _;
+use futures_lite::future::{block_on, poll_once};
+use object_store::ObjectStore;
+use prophet_bucket::{Bucket, Settings};
+use prophet_store::{
+    Changeset, Commit, Direction, Head, MemoryStore, MetadataKey, PageLimit, Properties, RecordKey,
+    RecordScan, Replica, ReplicaStore,
+};
+
+struct Fixture {
+    bucket: Bucket,
+    store: Arc<dyn ObjectStore>,
+}
+
+/// What a root says.
+struct Names {
+    segments: Vec<String>,
+    tables: Vec<(String, u64)>,
+    retired: Vec<String>,
+}
+
+impl Fixture {
+    fn new(settings: Settings) -> Self {
+        let bucket = Bucket::with(settings);
+        let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
+        Self { bucket, store }
+    }
+
+    fn create(&self, options: &S3Options) -> S3Store {
+        block_on(options.create_in(Arc::clone(&self.store), "bugs", identity(9))).unwrap()
+    }
+
+    fn open(&self, options: &S3Options) -> S3Store {
+        block_on(options.open_in(Arc::clone(&self.store), "bugs")).unwrap()
+    }
+
+    /// How many requests it takes to open it.
+    fn opening(&self, options: &S3Options) -> u64 {
+        let before = self.bucket.requests();
+        drop(self.open(options));
+        self.bucket.requests().since(&before).total().requests
+    }
+
+    /// What the root names; of that nothing is retired, and all is there.
+    fn names(&self) -> Names {
+        let root = self.bucket.object("bugs/manifest.json").unwrap();
+        let root: serde_json::Value = serde_json::from_slice(&root).unwrap();
+        let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let segments = list(&root["segments"]).iter().map(|it| text(&it["name"])).collect();
+        let tables = list(&root["index"]["tables"]);
+        let tables = tables.iter().map(|it| (text(&it["name"]), it["level"].as_u64().unwrap()));
+        let retired = list(&root["index"]["retired"]).iter().map(|it| text(&it[0])).collect();
+        Names { segments, tables: tables.collect(), retired }
+    }
+
+    /// Of what the root names nothing is retired, and all is there.
+    fn check_names(&self) -> Names {
+        let names = self.names();
+        for name in names.segments.iter().chain(names.tables.iter().map(|(name, _)| name)) {
+            assert!(!names.retired.contains(name), "{name} is both needed and retired");
+            assert!(self.bucket.object(&format!("bugs/{name}")).is_some(), "{name} is gone");
+        }
+        names
+    }
+}
+
+fn commit(store: &S3Store, changeset: &Changeset, base: Head) -> Head {
+    let commit = commit_of(changeset, base, commit_id(1, base.version.get()));
+    block_on(store.commit(&commit)).unwrap()
+}
+
+fn record_of(changeset: &Changeset) -> RecordKey {
+    let commit = commit_of(changeset, Head::EMPTY, commit_id(9, 9));
+    commit.records().keys().next().unwrap().clone()
+}
+
+/// Changesets that create a record each, with a text.
+fn texts(count: usize, mut text: impl FnMut(usize) -> String) -> Vec<Changeset> {
+    block_on(async {
+        let replica = Replica::open(MemoryStore::new(identity(1))).await.unwrap();
+        for number in 0..count {
+            let text = text(number);
+            let properties = Properties::try_from([("text", text.as_str())]).unwrap();
+            replica.create("bug", properties).await.unwrap();
+        }
+        let mut log = replica.log(None, Direction::Forward);
+        let mut made = Vec::new();
+        while let Some(entry) = log.next().await {
+            made.push(entry.unwrap().changeset);
+        }
+        made
+    })
+}
+
+/// Random words, of which so many different ones there are: the fewer, the shorter they pack.
+fn words(random: &mut u64, bytes: usize, words: u64) -> String {
+    let mut text = String::new();
+    while text.len() < bytes {
+        *random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        let word = ((*random >> 33) % words).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        text.push_str(&format!("{word:016x} "));
+    }
+    text
+}
+
+#[test]
+fn segments_stay_few_and_what_is_needed_is_not_retired() {
+    // Of one size; some longer than most; and such as pack to a tenth.
+    let sizes: [(&str, fn(usize) -> (usize, u64)); 3] = [
+        ("even", |_| (30_000, u64::MAX)),
+        ("mixed", |number| (if number % 8 == 7 { 300_000 } else { 30_000 }, u64::MAX)),
+        ("packed", |_| (600_000, 300)),
+    ];
+    for (what, size) in sizes {
+        let mut random = 1;
+        let made = texts(120, |number| {
+            let (bytes, different) = size(number);
+            words(&mut random, bytes, different)
+        });
+        let fixture = Fixture::new(Settings::plain(1));
+        let options = on_one_thread(1).checkpoint_every(0);
+        let store = fixture.create(&options);
+        let (mut head, mut most, mut sent) = (Head::EMPTY, 0, 0);
+        for changeset in &made {
+            head = commit(&store, changeset, head);
+            let before = fixture.bucket.requests();
+            assert!(block_on(store.checkpoint()).unwrap());
+            sent += fixture.bucket.requests().since(&before).total().sent;
+            most = most.max(fixture.check_names().segments.len());
+        }
+        let text: usize = made.iter().map(|it| it.payload_bytes().len()).sum();
+        println!("{what}: {most} segments at most, {sent} bytes for {text} of changesets");
+        // Each 2 MiB of lines is one that stays.
+        assert!(most <= 40 + 2 * text / (2 << 20), "{what}: {most} segments");
+        assert!(sent < 10 * text as u64, "{what}: {sent} bytes");
+        let found = block_on(fixture.open(&options).verify()).unwrap();
+        assert!(found.is_sound(), "{what}: {:?}", found.problems);
+    }
+}
+
+/// Takes away the largest merged table.
+fn lose_a_table(fixture: &Fixture) -> String {
+    let names = fixture.names();
+    let (name, _) = names.tables.iter().find(|(_, level)| *level > 0).unwrap().clone();
+    fixture.bucket.remove(&format!("bugs/{name}"));
+    name
+}
+
+#[test]
+fn what_one_mends_is_not_undone_by_checkpoints_of_others() {
+    let made = changesets(1, 400);
+    for polls in [1, 3, 10] {
+        let fixture = Fixture::new(Settings::strict(polls));
+        let options = on_one_thread(1).checkpoint_every(0);
+        let other = fixture.create(&options);
+        let (mut head, mut next) = (Head::EMPTY, made.iter());
+        for _ in 0..9 {
+            for _ in 0..5 {
+                head = commit(&other, next.next().unwrap(), head);
+            }
+            assert!(block_on(other.checkpoint()).unwrap());
+        }
+        let reader = fixture.open(&options);
+        let lost = lose_a_table(&fixture);
+        let key = [record_of(&made[0])];
+        let mut read = Box::pin(reader.get_records(&key));
+        let mut pending = 0;
+        // The other one makes checkpoints all the time, and never looks at what is gone.
+        let found = loop {
+            if let Some(found) = block_on(poll_once(&mut read)) {
+                break found.unwrap();
+            }
+            pending += 1;
+            if pending % polls == 0 && next.len() > 100 {
+                head = commit(&other, next.next().unwrap(), head);
+                block_on(other.checkpoint()).unwrap();
+            }
+        };
+        assert!(found.value[0].is_some(), "every {polls} polls");
+        // What the other one derives from now on is on what was mended.
+        for _ in 0..5 {
+            head = commit(&other, next.next().unwrap(), head);
+            block_on(other.checkpoint()).unwrap();
+        }
+        let names = fixture.check_names();
+        assert!(names.tables.iter().all(|(name, _)| *name != lost), "every {polls} polls");
+        let cold = fixture.open(&options);
+        assert_eq!(block_on(cold.head()).unwrap(), head);
+        assert!(block_on(cold.get_records(&key)).unwrap().value[0].is_some());
+        assert!(block_on(cold.verify()).unwrap().is_sound(), "every {polls} polls");
+    }
+}
+
+#[test]
+fn a_handle_that_commits_mends_what_it_reads() {
+    let made = changesets(1, 300);
+    let fixture = Fixture::new(Settings::strict(3));
+    let options = on_one_thread(1).checkpoint_every(0);
+    let store = fixture.create(&options);
+    let (mut head, mut next) = (Head::EMPTY, made.iter());
+    for _ in 0..9 {
+        for _ in 0..5 {
+            head = commit(&store, next.next().unwrap(), head);
+        }
+        assert!(block_on(store.checkpoint()).unwrap());
+    }
+    let lost = lose_a_table(&fixture);
+    let limit = PageLimit::items(1_000);
+    let scan = RecordScan { limit, ..RecordScan::default() };
+    let mut read = Box::pin(store.scan_records(&scan));
+    let found = loop {
+        if let Some(found) = block_on(poll_once(&mut read)) {
+            break found.unwrap();
+        }
+        if next.len() > 100 {
+            head = commit(&store, next.next().unwrap(), head);
+        }
+    };
+    assert!(found.items.len() >= 45);
+    assert!(block_on(store.checkpoint()).unwrap());
+    assert!(fixture.check_names().tables.iter().all(|(name, _)| *name != lost));
+    let cold = fixture.open(&options);
+    assert_eq!(block_on(cold.head()).unwrap(), head);
+    assert!(block_on(cold.verify()).unwrap().is_sound());
+}
+
+/// A merge needs a table that is gone, and nobody reads it.
+#[test]
+fn a_checkpoint_mends_what_it_needs() {
+    let made = changesets(1, 80);
+    let fixture = Fixture::new(Settings::plain(3));
+    let options = on_one_thread(1).checkpoint_every(2);
+    let store = fixture.create(&options);
+    let mut head = Head::EMPTY;
+    for (number, changeset) in made.iter().enumerate() {
+        head = commit(&store, changeset, head);
+        if number == 11 {
+            let names = fixture.names();
+            for name in names.segments.iter().chain(names.tables.iter().map(|(name, _)| name)) {
+                fixture.bucket.remove(&format!("bugs/{name}"));
+            }
+        }
+    }
+    assert_eq!(store.checkpoint_failure(), None);
+    block_on(store.checkpoint()).unwrap();
+    fixture.check_names();
+    let cold = fixture.open(&options);
+    assert_eq!(block_on(cold.head()).unwrap(), head);
+    assert!(block_on(cold.verify()).unwrap().is_sound());
+}
+
+#[test]
+fn a_checkpoint_that_covers_less_does_not_keep_others_from_theirs() {
+    let made = changesets(1, 1_500);
+    let fixture = Fixture::new(Settings::plain(1));
+    let none = on_one_thread(1).checkpoint_every(0);
+    let store = fixture.create(&none);
+    let (mut head, mut late) = (Head::EMPTY, None);
+    for (number, changeset) in made[..1_200].iter().enumerate() {
+        if number == 64 {
+            late = Some(fixture.open(&none));
+        }
+        head = commit(&store, changeset, head);
+    }
+    // It derived what was too much to be in memory, and before it says so another one is first.
+    let ahead = fixture.open(&on_one_thread(1).checkpoint_every(8));
+    assert!(block_on(late.unwrap().checkpoint()).unwrap());
+    let before = fixture.bucket.requests();
+    for changeset in &made[1_200..] {
+        head = commit(&ahead, changeset, head);
+    }
+    let asked = fixture.bucket.requests().since(&before).total();
+    assert!(asked.requests < 3 * 300, "{asked:?}");
+    assert_eq!((ahead.checkpoint_failure(), ahead.warning()), (None, None));
+    let root = fixture.bucket.object("bugs/manifest.json").unwrap();
+    let root: serde_json::Value = serde_json::from_slice(&root).unwrap();
+    assert!(root["version"].as_u64().unwrap() > 1_400);
+    fixture.check_names();
+}
+
+#[test]
+fn long_tails_and_long_commits_take_few_requests() {
+    let options = on_one_thread(1).checkpoint_every(0);
+    let reading = options.clone().read_only(true);
+    for tail in [0, 1, 8, 63, 64, 65, 500, 999, 1_000, 1_100, 2_500] {
+        let fixture = Fixture::new(Settings::plain(1));
+        let store = fixture.create(&options);
+        let made = changesets(1, tail);
+        made.iter().fold(Head::EMPTY, |head, changeset| commit(&store, changeset, head));
+        let requests = fixture.opening(&reading) as usize;
+        // The root, listings, two and the 64s, and one more for each piece of a thousand.
+        let most = 2 + tail / 1_000 + 1 + tail.div_ceil(64) + 2 * (tail / 1_000);
+        assert!(requests <= most, "{requests} requests for {tail} commits");
+    }
+    for (bytes, most) in [(300, 8), (1_000, 12), (5_000, 30)] {
+        let mut random = 1;
+        let made = texts(63, |_| words(&mut random, bytes, u64::MAX));
+        let fixture = Fixture::new(Settings::plain(1));
+        let store = fixture.create(&options);
+        let head = made.iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
+        let requests = fixture.opening(&options);
+        println!("63 commits of a text of {bytes} bytes each: {requests} requests");
+        assert!(requests <= most, "{requests} requests for texts of {bytes} bytes");
+        assert_eq!(block_on(fixture.open(&options).head()).unwrap(), head);
+    }
+    for long in [60, 30] {
+        let fixture = Fixture::new(Settings::plain(1));
+        let store = fixture.create(&options);
+        let mut head = Head::EMPTY;
+        for version in 1..=64 {
+            let value = vec![7; if version == long { 40_000 } else { 10 }];
+            let key = MetadataKey::new("k").unwrap();
+            let commit = Commit::new(commit_id(1, version), head);
+            let commit = commit.with_metadata(key, Some(value)).unwrap();
+            head = block_on(store.commit(&commit)).unwrap();
+        }
+        let requests = fixture.opening(&options);
+        assert!(requests <= 8, "{requests} requests, with the {long}th of 40 KB");
+    }
+}
+
+#[test]
+fn what_is_no_commit_among_them_stops_nobody() {
+    let fixture = Fixture::new(Settings::plain(1));
+    let options = on_one_thread(1).checkpoint_every(0);
+    let store = fixture.create(&options);
+    let head = changesets(1, 3).iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
+    for number in 0..1_200 {
+        fixture.bucket.insert(&format!("bugs/commits/0-{number:05}"), vec![1]);
+        fixture.bucket.insert(&format!("bugs/commits/x{number:05}"), vec![1]);
+    }
+    let cold = fixture.open(&options);
+    assert_eq!(block_on(cold.head()).unwrap(), head);
+    // One that claims to be far ahead is damage, and no reason to ask for all in between.
+    fixture.bucket.insert("bugs/commits/09999999999999999999", vec![1]);
+    fixture.bucket.insert("bugs/commits/00000000000000000009", vec![1]);
+    let before = fixture.bucket.requests();
+    let opened = block_on(options.open_in(Arc::clone(&fixture.store), "bugs"));
+    assert!(opened.is_err());
+    assert!(fixture.bucket.requests().since(&before).total().requests < 3_000);
+}
+
+/// A program of today does not write over what a newer one left.
+#[test]
+fn a_newer_root_is_left_alone() {
+    let made = changesets(1, 40);
+    let fixture = Fixture::new(Settings::plain(1));
+    let options = on_one_thread(1).checkpoint_every(0);
+    let store = fixture.create(&options);
+    let mut head = made[..20].iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
+    assert!(block_on(store.checkpoint()).unwrap());
+    let root = fixture.bucket.object("bugs/manifest.json").unwrap();
+    let newer = String::from_utf8(root.to_vec()).unwrap().replace("\"format\":1", "\"format\":2");
+    fixture.bucket.insert("bugs/manifest.json", newer.clone().into_bytes());
+    head = commit(&store, &made[20], head);
+    let error = block_on(store.checkpoint()).unwrap_err().to_string();
+    assert!(error.contains("newer"), "{error}");
+    for name in fixture.bucket.contents().keys().filter(|name| name.contains("/index/")) {
+        fixture.bucket.remove(name);
+    }
+    let cold = block_on(store.get_records(&[record_of(&made[0])]));
+    assert!(cold.unwrap_err().to_string().contains("newer"));
+    assert_eq!(fixture.bucket.object("bugs/manifest.json").unwrap(), newer.as_bytes());
+    assert_eq!(block_on(store.head()).unwrap(), head);
+}
