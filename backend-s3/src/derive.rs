@@ -183,7 +183,7 @@ impl Cutter {
 
     fn end(&mut self) -> Result<(), StoreError> {
         let Some(Open { writer, firsts }) = self.open.take() else { return Ok(()) };
-        let text = writer.text_bytes() as u64;
+        let text = writer.text_bytes();
         let sealed = writer.commit_and_seal(self.base).map_err(failed)?;
         let mut chunks: Vec<Chunk> = Vec::new();
         for (number, frame) in sealed.segment.frames.iter().enumerate() {

@@ -117,16 +117,12 @@ fn words(random: &mut u64, bytes: usize, words: u64) -> String {
 #[test]
 fn segments_stay_few_and_what_is_needed_is_not_retired() {
     // Of one size; some longer than most; and such as pack to a tenth.
-    let sizes: [(&str, fn(usize) -> (usize, u64)); 3] = [
-        ("even", |_| (30_000, u64::MAX)),
-        ("mixed", |number| (if number % 8 == 7 { 300_000 } else { 30_000 }, u64::MAX)),
-        ("packed", |_| (600_000, 300)),
-    ];
-    for (what, size) in sizes {
+    for what in ["even", "mixed", "packed"] {
         let mut random = 1;
-        let made = texts(120, |number| {
-            let (bytes, different) = size(number);
-            words(&mut random, bytes, different)
+        let made = texts(120, |number| match what {
+            "packed" => words(&mut random, 600_000, 300),
+            "mixed" if number % 8 == 7 => words(&mut random, 300_000, u64::MAX),
+            _ => words(&mut random, 30_000, u64::MAX),
         });
         let fixture = Fixture::new(Settings::plain(1));
         let options = on_one_thread(1).checkpoint_every(0);
