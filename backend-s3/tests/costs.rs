@@ -163,7 +163,7 @@ fn checkpoints_cost_little_and_spare_much() {
             "of {reads} cold point reads {more} took more than {usual} requests, none more than {most}"
         );
         assert!(
-            most <= usual + 3 && more * 10 <= reads,
+            most <= usual + 3 && more * 5 <= reads,
             "{more} of {reads} took more than {usual}, up to {most}"
         );
 

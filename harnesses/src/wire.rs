@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_s3::S3Options;
+use backend_s3::{S3Options, Writers};
 use futures_lite::future::block_on;
 use prophet_bucket::{Bucket, Endpoint, Settings, WireServer};
 use prophet_store::{Identity, StoreError};
@@ -36,13 +36,21 @@ impl Harness for WireHarness {
     fn place(&self) -> Box<dyn Place> {
         let bucket = Bucket::with(Settings::plain(7));
         let server = WireServer::start(&bucket).expect("the protocol of S3 is served");
-        let at = server.endpoint().clone();
-        Box::new(WirePlace { at, commits: self.commits, _server: server })
+        let at = server.endpoint();
+        let address = at.port().map(|port| port.to_string()).unwrap_or_default();
+        let place = Reached::new(self.options(at), url(at), address);
+        Box::new(Reached { _server: Some(server), ..place })
     }
 
     fn open_address(&self, address: &str) -> Result<Store, StoreError> {
         let at = Endpoint::at(address.parse().expect("an address of this harness is a port"));
-        opened(&reaching(&at).checkpoint_every(self.commits), &at)
+        Ok(Arc::new(block_on(self.options(&at).open(&url(&at)))?))
+    }
+}
+
+impl WireHarness {
+    fn options(self, at: &Endpoint) -> S3Options {
+        reaching(at).checkpoint_every(self.commits)
     }
 }
 
@@ -50,36 +58,59 @@ fn url(at: &Endpoint) -> String {
     format!("s3://{}/ours/bugs", at.bucket)
 }
 
-fn opened(options: &S3Options, at: &Endpoint) -> Result<Store, StoreError> {
-    Ok(Arc::new(block_on(options.open(&url(at)))?))
+/// A place in a bucket that is reached by its URL.
+pub(crate) struct Reached {
+    options: S3Options,
+    url: String,
+    address: String,
+    /// How often it is tried to create a replica.
+    tries: u32,
+    /// It serves for as long as this is there.
+    _server: Option<WireServer>,
 }
 
-struct WirePlace {
-    at: Endpoint,
-    commits: usize,
-    _server: WireServer,
-}
+impl Reached {
+    pub(crate) const fn new(options: S3Options, url: String, address: String) -> Self {
+        Self { options, url, address, tries: 1, _server: None }
+    }
 
-impl WirePlace {
-    fn options(&self) -> S3Options {
-        reaching(&self.at).checkpoint_every(self.commits)
+    /// Tries so often to create a replica for several writers: a server of tests may let two of them win
+    /// now and then.
+    #[cfg(feature = "servers")]
+    pub(crate) const fn tries(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
     }
 }
 
-impl Place for WirePlace {
+impl Place for Reached {
     fn create(&self, identity: Identity) -> Result<Store, StoreError> {
-        Ok(Arc::new(block_on(self.options().create(&url(&self.at), identity))?))
+        let options = self.options.clone().writers(Writers::Several);
+        let mut tried = 1;
+        loop {
+            match block_on(options.create(&self.url, identity)) {
+                Err(error) if tried < self.tries && error.to_string().contains(APART) => {
+                    eprintln!("{error}");
+                    tried += 1;
+                }
+                created => return Ok(Arc::new(created?)),
+            }
+        }
     }
 
     fn open(&self) -> Result<Store, StoreError> {
-        opened(&self.options(), &self.at)
+        Ok(Arc::new(block_on(self.options.open(&self.url))?))
     }
 
     fn open_read_only(&self) -> Option<Result<Store, StoreError>> {
-        Some(opened(&self.options().read_only(true), &self.at))
+        let opened = block_on(self.options.clone().read_only(true).open(&self.url));
+        Some(opened.map(|store| Arc::new(store) as Store))
     }
 
     fn address(&self) -> Option<String> {
-        self.at.port().map(|port| port.to_string())
+        Some(self.address.clone())
     }
 }
+
+/// What is said of a service that does not keep writers apart.
+const APART: &str = "several writers apart";
