@@ -38,7 +38,8 @@
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT`, `AWS_REGION`, `AWS_VIRTUAL_HOSTED_STYLE_REQUEST`,
 //! `AWS_ALLOW_HTTP` and so on), in what the machine was given, or in `S3Options::config`.
 //! [`S3Options::open_in`] takes an object store that the app built. The features `azure` and `gcp` add
-//! `az://` and `gs://`; without any feature, what the app built is all there is, and no HTTP or TLS is in
+//! `az://` and `gs://`, of which the tests here know nothing: the first was tried with Azure's emulator, the
+//! second never. Without any feature, what the app built is all there is, and no HTTP or TLS is in
 //! the program.
 //!
 //! It needs no runtime of the caller's: requests run on one thread of this crate's own, which begins
