@@ -9,8 +9,8 @@ use std::sync::Arc;
 use backend_s3::{S3Options, S3Store};
 use common::{changesets, commit_id, commit_of, identity, on_one_thread};
 use futures_lite::future::block_on;
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{Attribute, ObjectStore, ObjectStoreExt as _};
 use prophet_bucket::{Bucket, Fault, Kind, Plan, Refusal, Rule, Settings};
 use prophet_files::{ObjectTree, PublishedSource};
 use prophet_store::{
@@ -434,6 +434,21 @@ fn the_bucket_is_a_published_tree_that_others_pull_from() {
         let asked = fixture.bucket.requests().since(&before);
         assert_eq!(asked.of(Kind::Get).requests, asked.total().requests);
         assert_eq!(asked.total().requests, 1, "{asked}");
+        // Caches are told what never changes, and what does.
+        let objects = fixture.bucket.contents();
+        let (mut segments, mut roots) = (0, 0);
+        for name in objects.keys().filter(|name| !name.contains("/commits/")) {
+            let got = fixture.store.get(&Path::from(name.as_str())).await.unwrap();
+            let caching = got.attributes.get(&Attribute::CacheControl).map(|it| it.to_string());
+            if name.ends_with(".zst") {
+                assert_eq!(caching.as_deref(), Some("public, max-age=31536000, immutable"));
+                segments += 1;
+            } else if name.ends_with("manifest.json") {
+                assert_eq!(caching.as_deref(), Some("no-cache"));
+                roots += 1;
+            }
+        }
+        assert!(segments > 0 && roots == 1);
         // Nobody publishes another replica over it.
         let tree = ObjectTree::new(Arc::clone(&fixture.store), Path::from("bugs"));
         let published = prophet_files::publish(&bob, &tree, Default::default()).await;
