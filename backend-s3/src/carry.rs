@@ -53,7 +53,12 @@ pub(crate) fn steps(after: Version, last: Version) -> impl Iterator<Item = Versi
 
 #[cfg(test)]
 mod tests {
+    use prophet_store::{Commit, CommitId, Identity};
+
     use super::*;
+    use crate::options::Sharers;
+    use crate::root::Root;
+    use crate::state::Recent;
 
     #[test]
     fn sixty_four_commits_are_two_objects_and_each_other_such_number_one_more() {
@@ -73,6 +78,34 @@ mod tests {
                 assert!(steps(after, last).len() as u64 <= most, "{after} to {last}");
             }
         }
+    }
+
+    #[test]
+    fn an_object_brings_what_it_may_and_no_more() {
+        let identity = Identity::new_database().unwrap();
+        let nothing = Arc::new(Root::nothing(identity, Sharers::Several));
+        let commit = |state: &State, bytes: usize| {
+            let commit = Commit::new(CommitId::from_bytes([7; 16]), state.head);
+            state.apply(Recent::new(commit, vec![0; bytes].into()))
+        };
+        let mut state = State::of(Arc::clone(&nothing));
+        for version in 1..=200 {
+            let brought = along(&state).len() as u64;
+            assert_eq!(brought, version - 1 - beyond(version), "version {version}");
+            state = commit(&state, 10);
+        }
+        // As many as there is room for, the latest of them, and none beyond one that is too long.
+        let of = |sizes: &[usize]| {
+            let state = State::of(Arc::clone(&nothing));
+            let state = sizes.iter().fold(state, |state, bytes| commit(&state, *bytes));
+            along(&state).iter().map(|content| content.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[1, 2, 3]), [3, 2, 1]);
+        assert_eq!(of(&[1, MOST, 3]), [3]);
+        assert_eq!(of(&[1, MOST - 3, 3]), [3, MOST - 3]);
+        assert_eq!(of(&[1, MOST + 1, 3]), [3]);
+        assert_eq!(of(&[1, 2, MOST]), [MOST]);
+        assert_eq!(of(&[1, 2, MOST + 1]), [0; 0]);
     }
 
     #[test]
