@@ -287,20 +287,9 @@ impl Bucket {
         }
     }
 
-    /// The names of objects under `directory`, without it, that come after `after` there: at most
-    /// this many, in no certain order.
+    /// The names of objects under `directory`, without it, that come after `after` there, each with its
+    /// length in bytes: at most this many, in no certain order.
     pub(crate) async fn list(
-        &self,
-        directory: &str,
-        after: Option<&str>,
-        most: usize,
-    ) -> Result<Vec<String>, StoreError> {
-        let found = self.list_objects(directory, after, most).await?;
-        Ok(found.into_iter().map(|(name, _)| name).collect())
-    }
-
-    /// As [`list`](Self::list), each with its length in bytes.
-    pub(crate) async fn list_objects(
         &self,
         directory: &str,
         after: Option<&str>,

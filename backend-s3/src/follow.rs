@@ -17,6 +17,9 @@ use crate::together::together;
 const WINDOW: usize = 64;
 /// And so many that they have about so many bytes together, as far as that is known.
 const WINDOW_BYTES: usize = 8 << 20;
+/// What was not brought along in so many rounds is asked for one by one, all of it at once: a round takes as
+/// long as a request does.
+const ROUNDS: usize = 4;
 
 /// Where following ended.
 #[derive(Debug)]
@@ -55,18 +58,27 @@ pub(crate) async fn follow_to(
     last: Version,
     end: End,
 ) -> Result<State, StoreError> {
-    let first = state.head.version;
-    let beyond = Some(last.next()).filter(|_| end == End::Asked);
-    let (mut found, mut asked) = (BTreeMap::new(), BTreeSet::new());
-    let mut missing = Some(last);
-    while let Some(latest) = missing {
-        let wanted = beyond.into_iter().chain(steps(first, latest));
-        let wanted: Vec<_> = wanted.filter(|it| !found.contains_key(it)).collect();
-        let wanted: Vec<_> = wanted.into_iter().filter(|it| asked.insert(*it)).collect();
+    let first = state.head.version.get();
+    let mut found = BTreeMap::new();
+    let mut asked: BTreeSet<_> = [last.next()].into_iter().filter(|_| end == End::Asked).collect();
+    let mut wanted: Vec<_> = asked.iter().copied().chain(steps(state.head.version, last)).collect();
+    let mut rounds = 0;
+    while !wanted.is_empty() {
         read_into(bucket, &state, &wanted, &mut found).await?;
+        asked.extend(wanted);
+        rounds += 1;
         // They may have brought fewer along than they could have, for some were long.
-        let versions = (first.get() + 1..=last.get()).rev().map(Version::new);
-        missing = versions.into_iter().find(|it| !found.contains_key(it) && !asked.contains(it));
+        let missing = (first + 1..=last.get()).map(Version::new);
+        let missing = missing.filter(|it| !found.contains_key(it) && !asked.contains(it));
+        let missing: Vec<_> = missing.collect();
+        wanted = match rounds {
+            ..ROUNDS => {
+                let gaps = missing.chunk_by(|one, next| one.next() == *next);
+                let ends = gaps.filter_map(|gap| Some((gap.first()?.get() - 1, *gap.last()?)));
+                ends.flat_map(|(before, last)| steps(Version::new(before), last)).collect()
+            }
+            _ => missing,
+        };
     }
     for (version, (place, commit)) in found {
         if version != state.head.version.next() {

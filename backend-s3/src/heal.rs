@@ -115,7 +115,7 @@ impl Shared {
             && !root.names().any(|name| amiss.contains(&self.bucket.place_of(name)))
         {
             let state = self.load(Arc::new(*root), End::Asked).await?;
-            if self.replace(state) {
+            if self.replace(&state) {
                 return Ok(Healed::GoneOn);
             }
         }
@@ -128,7 +128,7 @@ impl Shared {
     pub(crate) async fn renew(&self, state: &State) -> Result<bool, StoreError> {
         match Root::fetch(&self.bucket, &[]).await? {
             FoundRoot::Root(root) if root.version != state.root.version => {
-                Ok(self.replace(self.load(Arc::new(*root), End::Asked).await?))
+                Ok(self.replace(&self.load(Arc::new(*root), End::Asked).await?))
             }
             FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => Err(error),
             _ => Ok(false),
@@ -147,7 +147,7 @@ impl Shared {
         let listed = self.listed(None).await?;
         let state = self.catch_up(State::of(Arc::new(nothing)), listed, End::Asked).await?;
         let root = Root { version: there, ..Root::clone(&state.root) };
-        if self.replace(state) && !self.read_only {
+        if self.replace(&state) && !self.read_only {
             // It is in the place of what is there, unless others have made everything anew meanwhile.
             if self.put_root(root.clone()).await.is_err() {
                 // The next checkpoint puts it there.

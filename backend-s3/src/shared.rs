@@ -148,47 +148,39 @@ impl Shared {
         self.change(|current| current.joined(state));
     }
 
-    /// Goes on to what comes of the state that there is then.
-    pub(crate) fn change(&self, make: impl Fn(&State) -> Option<State>) {
+    /// Goes on to what comes of the state that there is then. Whether anything does.
+    pub(crate) fn change(&self, make: impl Fn(&State) -> Option<State>) -> bool {
         // It may take a while, and readers are not to wait for it, unless it never is in time.
         const TRIES: usize = 3;
         for _ in 0..TRIES {
             let before = self.state();
-            let Some(made) = make(&before) else { return };
+            let Some(made) = make(&before) else { return false };
             let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
             if Arc::ptr_eq(&current, &before) {
                 *current = Arc::new(made);
-                return;
+                return true;
             }
         }
         let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = make(&current) {
-            *current = Arc::new(made);
-        }
+        let Some(made) = make(&current) else { return false };
+        *current = Arc::new(made);
+        true
     }
 
     /// Goes on to this state even if it has less derived, and to the commits after it that are known.
     /// Whether that is so: it is not if some of those in between are not known any more.
-    pub(crate) fn replace(&self, state: State) -> bool {
-        let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let next = match state.head.version >= current.head.version {
-            true => Some(state),
-            false => current.onto(&state),
-        };
-        let replaced = next.is_some();
-        if let Some(next) = next {
-            *current = Arc::new(next);
-        }
-        replaced
+    pub(crate) fn replace(&self, state: &State) -> bool {
+        self.change(|current| match state.head.version >= current.head.version {
+            true => Some(state.clone()),
+            false => current.onto(state),
+        })
     }
 
     /// Goes on from another root: with the commits that are known, or those that are read after it.
     pub(crate) async fn go_on_from(&self, root: Root) -> Result<(), StoreError> {
         let root = Arc::new(root);
-        if self.state().rebase(&root).is_some() {
-            self.change(|current| current.rebase(&root));
-        } else {
-            self.replace(self.load(root, End::Asked).await?);
+        if !self.change(|current| current.rebase(&root)) {
+            self.replace(&self.load(root, End::Asked).await?);
         }
         Ok(())
     }
@@ -260,7 +252,7 @@ impl Shared {
     pub(crate) async fn listed(&self, after: Option<Version>) -> Result<Listed, StoreError> {
         const MOST: usize = 1_000;
         let after = after.map(|after| format!("{:020}", after.get()));
-        let objects = self.bucket.list_objects(COMMITS, after.as_deref(), MOST).await?;
+        let objects = self.bucket.list(COMMITS, after.as_deref(), MOST).await?;
         let whole = objects.len() < MOST;
         let sizes = objects.iter().filter_map(|(name, size)| Some((to_commit(name)?, *size)));
         Ok(Listed { sizes: sizes.collect(), whole })

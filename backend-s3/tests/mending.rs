@@ -5,16 +5,15 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend_s3::{S3Options, S3Store};
-use common::{changesets, commit_id, commit_of, identity, on_one_thread};
-use futures_lite::StreamExt as _;
+use common::{changesets, changesets_of, commit_id, commit_of, identity, on_one_thread};
 use futures_lite::future::{block_on, poll_once};
 use object_store::ObjectStore;
 use prophet_bucket::{Bucket, Settings};
 use prophet_store::{
-    Changeset, Commit, Direction, Head, MemoryStore, MetadataKey, PageLimit, Properties, RecordKey,
-    RecordScan, Replica, ReplicaStore,
+    Changeset, Commit, Head, MetadataKey, PageLimit, RecordKey, RecordScan, ReplicaStore, Value,
 };
 
 struct Fixture {
@@ -87,20 +86,7 @@ fn record_of(changeset: &Changeset) -> RecordKey {
 
 /// Changesets that create a record each, with a text.
 fn texts(count: usize, mut text: impl FnMut(usize) -> String) -> Vec<Changeset> {
-    block_on(async {
-        let replica = Replica::open(MemoryStore::new(identity(1))).await.unwrap();
-        for number in 0..count {
-            let text = text(number);
-            let properties = Properties::try_from([("text", text.as_str())]).unwrap();
-            replica.create("bug", properties).await.unwrap();
-        }
-        let mut log = replica.log(None, Direction::Forward);
-        let mut made = Vec::new();
-        while let Some(entry) = log.next().await {
-            made.push(entry.unwrap().changeset);
-        }
-        made
-    })
+    changesets_of(1, count, "text", |number| Value::from(text(number).as_str()))
 }
 
 /// Random words, of which so many different ones there are: the fewer, the shorter they pack.
@@ -145,6 +131,16 @@ fn segments_stay_few_and_what_is_needed_is_not_retired() {
     }
 }
 
+/// Nine checkpoints of five commits each, of which the tables of eight are merged.
+fn with_checkpoints(store: &S3Store, next: &mut std::slice::Iter<'_, Changeset>) -> Head {
+    let mut head = Head::EMPTY;
+    for _ in 0..9 {
+        head = next.by_ref().take(5).fold(head, |head, it| commit(store, it, head));
+        assert!(block_on(store.checkpoint()).unwrap());
+    }
+    head
+}
+
 /// Takes away the largest merged table.
 fn lose_a_table(fixture: &Fixture) -> String {
     let names = fixture.names();
@@ -160,13 +156,8 @@ fn what_one_mends_is_not_undone_by_checkpoints_of_others() {
         let fixture = Fixture::new(Settings::strict(polls));
         let options = on_one_thread(1).checkpoint_every(0);
         let other = fixture.create(&options);
-        let (mut head, mut next) = (Head::EMPTY, made.iter());
-        for _ in 0..9 {
-            for _ in 0..5 {
-                head = commit(&other, next.next().unwrap(), head);
-            }
-            assert!(block_on(other.checkpoint()).unwrap());
-        }
+        let mut next = made.iter();
+        let mut head = with_checkpoints(&other, &mut next);
         let reader = fixture.open(&options);
         let lost = lose_a_table(&fixture);
         let key = [record_of(&made[0])];
@@ -204,13 +195,8 @@ fn a_handle_that_commits_mends_what_it_reads() {
     let fixture = Fixture::new(Settings::strict(3));
     let options = on_one_thread(1).checkpoint_every(0);
     let store = fixture.create(&options);
-    let (mut head, mut next) = (Head::EMPTY, made.iter());
-    for _ in 0..9 {
-        for _ in 0..5 {
-            head = commit(&store, next.next().unwrap(), head);
-        }
-        assert!(block_on(store.checkpoint()).unwrap());
-    }
+    let mut next = made.iter();
+    let mut head = with_checkpoints(&store, &mut next);
     let lost = lose_a_table(&fixture);
     let limit = PageLimit::items(1_000);
     let scan = RecordScan { limit, ..RecordScan::default() };
@@ -299,7 +285,7 @@ fn long_tails_and_long_commits_take_few_requests() {
         let most = 2 + tail / 1_000 + 1 + tail.div_ceil(64) + 2 * (tail / 1_000);
         assert!(requests <= most, "{requests} requests for {tail} commits");
     }
-    for (bytes, most) in [(300, 8), (1_000, 12), (5_000, 30)] {
+    for (bytes, most) in [(300, 8), (1_000, 12), (5_000, 40)] {
         let mut random = 1;
         let made = texts(63, |_| words(&mut random, bytes, u64::MAX));
         let fixture = Fixture::new(Settings::plain(1));
@@ -324,6 +310,23 @@ fn long_tails_and_long_commits_take_few_requests() {
         let requests = fixture.opening(&options);
         assert!(requests <= 8, "{requests} requests, with the {long}th of 40 KB");
     }
+}
+
+/// Commits that are too long to be brought along are read at once, and not one after the other.
+#[test]
+fn long_commits_take_few_rounds() {
+    let each = Duration::from_millis(10);
+    let fixture = Fixture::new(Settings::plain(1).latency(each, each));
+    let options = on_one_thread(1).checkpoint_every(0);
+    let store = fixture.create(&options);
+    let mut random = 1;
+    let made = texts(63, |_| words(&mut random, 50_000, u64::MAX));
+    made.iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
+    let before = fixture.bucket.elapsed();
+    drop(fixture.open(&options));
+    let took = fixture.bucket.elapsed() - before;
+    // The root, a listing, four rounds and what is left, there and back each.
+    assert!(took <= each * 2 * 7 && took >= each * 2 * 3, "{took:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use futures_lite::future::block_on;
 pub(crate) use harnesses::{Quick, on_one_thread};
 use prophet_store::{
     Changeset, Commit, CommitId, DatabaseId, Direction, Head, Identity, LogEntry, MemoryStore,
-    MetadataKey, Properties, Replica, ReplicaId, StoreError,
+    MetadataKey, Properties, Replica, ReplicaId, StoreError, Value,
 };
 
 pub(crate) const DATABASE: DatabaseId = DatabaseId::from_bytes([0xDB; 16]);
@@ -41,11 +41,21 @@ pub(crate) fn all<T>(tasks: impl IntoIterator<Item = impl Future<Output = T>>) -
 
 /// Changesets of one author, each of which creates a record.
 pub(crate) fn changesets(author: u8, count: usize) -> Vec<Changeset> {
+    let number = |number| Value::from(i64::try_from(number).unwrap());
+    changesets_of(author, count, "number", number)
+}
+
+/// As [`changesets`], with these values of a property.
+pub(crate) fn changesets_of(
+    author: u8,
+    count: usize,
+    property: &str,
+    mut value: impl FnMut(usize) -> Value,
+) -> Vec<Changeset> {
     block_on(async {
         let replica = Replica::open(MemoryStore::new(identity(author))).await.unwrap();
         for number in 0..count {
-            let number = i64::try_from(number).unwrap();
-            let properties = Properties::try_from([("number", number)]).unwrap();
+            let properties = Properties::try_from([(property, value(number))]).unwrap();
             replica.create("bug", properties).await.unwrap();
         }
         let mut log = replica.log(None, Direction::Forward);
