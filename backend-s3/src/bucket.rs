@@ -79,6 +79,16 @@ pub(crate) struct Object {
     pub(crate) version: UpdateVersion,
 }
 
+/// An object of a listing.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// Without the directory.
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    /// When it was written, in seconds since 1970, by the clock of the service.
+    pub(crate) modified: i64,
+}
+
 impl Bucket {
     pub(crate) fn new(
         store: Arc<dyn ObjectStore>,
@@ -294,7 +304,7 @@ impl Bucket {
         directory: &str,
         after: Option<&str>,
         most: usize,
-    ) -> Result<Vec<(String, u64)>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         let prefix = match directory {
             "" => self.prefix.clone(),
             directory => self.path(directory),
@@ -304,20 +314,21 @@ impl Bucket {
             let (store, prefix, offset) = (Arc::clone(&self.store), prefix.clone(), offset.clone());
             let wait = self.wait();
             async move {
-                let mut found = match &offset {
+                let mut objects = match &offset {
                     Some(offset) => store.list_with_offset(Some(&prefix), offset),
                     None => store.list(Some(&prefix)),
                 };
-                let mut names = Vec::new();
-                while names.len() < most
-                    && let Some(object) = wait.at_most(0, found.try_next()).await?
+                let mut found = Vec::new();
+                while found.len() < most
+                    && let Some(object) = wait.at_most(0, objects.try_next()).await?
                 {
                     if let Some(parts) = object.location.prefix_match(&prefix) {
                         let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
-                        names.push((parts.join("/"), object.size));
+                        let (size, modified) = (object.size, object.last_modified.timestamp());
+                        found.push(Found { name: parts.join("/"), size, modified });
                     }
                 }
-                Ok(names)
+                Ok(found)
             }
         };
         let found = self.request(directory, "listing it", Dropped::Ends, send).await?;

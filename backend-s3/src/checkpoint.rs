@@ -22,6 +22,9 @@ const WRITING: &str = "writing the root";
 /// An object that no root names any more goes after so many commits, in checkpoints.
 const GRACE: u64 = 4;
 
+/// Once in so many checkpoints what nobody names is looked for.
+const SWEPT: u64 = 64;
+
 /// A checkpoint that is missing after so many times as many commits as there should be in between is
 /// worth a word.
 const BEHIND: usize = 4;
@@ -168,6 +171,10 @@ impl Shared {
         // An object that nobody names harms nobody: what fails here is left.
         for retired in removed {
             let _ = self.bucket.delete(&retired.name).await;
+        }
+        let round = |version: Version| version.get() / (pace as u64).saturating_mul(SWEPT);
+        if round(state.root.head.version) != round(state.head.version) {
+            let _ = self.sweep().await;
         }
         Ok(true)
     }

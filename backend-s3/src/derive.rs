@@ -22,8 +22,9 @@ use crate::together::together;
 /// bytes do.
 const CHUNK_BYTES: u64 = 64 << 10;
 
-/// The ends of a table are in the root up to so many bytes, which is written anew each time.
-const INLINE_BYTES: u64 = 4 << 10;
+/// The ends of a table of level 0 are in the root up to so many bytes, which is written anew each time: those
+/// of checkpoints of single changes are.
+const INLINE_BYTES: u64 = 8 << 10;
 
 /// An object that is to be written.
 pub(crate) type NewObject = (String, Vec<u8>);
@@ -57,7 +58,8 @@ pub(crate) async fn derive(
     let inline = (summary.ends <= INLINE_BYTES).then(|| ends.clone());
     let pack = match &inline {
         Some(_) => Vec::new(),
-        None => pack_for(bucket, trouble, 0, &before.tables).await?,
+        // There are many of these, so no more than half of it is what others have, too.
+        None => pack_for(bucket, trouble, summary.bytes / 2, &before.tables).await?,
     };
     let packed = pack.len() as u64;
     bytes.extend(pack);

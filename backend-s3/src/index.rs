@@ -11,6 +11,9 @@ use prophet_tables::{ReadAt, Table, TableError};
 use crate::bucket::Bucket;
 use crate::heal::Trouble;
 
+/// So much of the ends of older tables comes along with a new one at most: those of some two million commits.
+const MOST_PACKED: u64 = 8 << 20;
+
 /// The object of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectAt {
@@ -48,8 +51,8 @@ pub(crate) struct TableAt {
     pub(crate) bytes: u64,
     /// How many of its last bytes are enough to open it.
     pub(crate) ends: u64,
-    /// How many bytes come after it in its object: the ends of the older tables of its level that the
-    /// root does not have.
+    /// How many bytes come after it in its object: the ends of older tables that the root does not have,
+    /// the newest first.
     pub(crate) pack: u64,
     /// Its ends, where the root has them.
     pub(crate) inline: Option<Vec<u8>>,
@@ -95,78 +98,117 @@ impl IndexTable {
     }
 }
 
-/// The ends of the tables of one level, the newest first: what the object of the newest one has from
-/// its own ends on.
-pub(crate) async fn read_ends(
-    bucket: &Bucket,
-    trouble: &Trouble,
-    newest: &TableAt,
-) -> Result<Vec<u8>, StoreError> {
-    let start = newest.bytes.saturating_sub(newest.ends);
-    let end = newest.bytes.saturating_add(newest.pack);
-    let place = bucket.place_of(&newest.name);
-    match bucket.get_range(&newest.name, start..end).await? {
-        Some(bytes) if bytes.len() as u64 == end - start => Ok(bytes),
-        Some(_) => {
-            trouble.note(place.clone());
-            Err(StoreError::corrupt(place, "it is shorter than the root says"))
-        }
-        None => {
-            trouble.note(place.clone());
-            Err(StoreError::corrupt(place, "it is not there, but the root names it"))
-        }
-    }
-}
-
-/// Opens the tables of one level, the newest first.
-pub(crate) async fn open_level(
-    bucket: &Bucket,
-    trouble: &Trouble,
-    tables: &[&IndexTable],
-) -> Result<(), StoreError> {
-    let (mut apart, mut closed) = (Vec::new(), false);
+/// Tables, the newest first, in the groups that are opened together: one that the root has the ends of, or
+/// those whose ends are in the object of the newest of them.
+pub(crate) fn packs(tables: &[Arc<IndexTable>]) -> Vec<Vec<&IndexTable>> {
+    let mut packs: Vec<Vec<&IndexTable>> = Vec::new();
+    // The pack that is being gone through, and how many of its bytes are left.
+    let mut open: Option<(usize, u64)> = None;
     for table in tables {
-        match &table.at.inline {
-            Some(ends) if table.get().is_none() => table.open(bucket, trouble, ends)?,
-            Some(_) => {}
+        if table.at.inline.is_some() {
+            packs.push(vec![table]);
+            continue;
+        }
+        let left = open.and_then(|(pack, left)| Some((pack, left.checked_sub(table.at.ends)?)));
+        match left.and_then(|(pack, left)| Some((packs.get_mut(pack)?, pack, left))) {
+            Some((members, pack, left)) => {
+                members.push(table);
+                open = Some((pack, left));
+            }
             None => {
-                closed |= table.get().is_none();
-                apart.push(*table);
+                packs.push(vec![table]);
+                open = Some((packs.len() - 1, table.at.pack));
             }
         }
     }
-    let Some(newest) = apart.first().filter(|_| closed).map(|table| &table.at) else {
+    packs
+}
+
+/// The one of the [`packs`] that a table is in.
+pub(crate) fn pack_of<'a>(
+    tables: &'a [Arc<IndexTable>],
+    table: &IndexTable,
+) -> Vec<&'a IndexTable> {
+    let mut packs = packs(tables).into_iter();
+    packs.find(|pack| pack.iter().any(|member| std::ptr::eq(*member, table))).unwrap_or_default()
+}
+
+/// Opens the tables of one of the [`packs`], with one request at most.
+pub(crate) async fn open_pack(
+    bucket: &Bucket,
+    trouble: &Trouble,
+    pack: &[&IndexTable],
+) -> Result<(), StoreError> {
+    if pack.iter().all(|table| table.get().is_some()) {
         return Ok(());
-    };
-    // The ends of all of them are together.
-    let bytes = read_ends(bucket, trouble, newest).await?;
-    let mut rest = bytes.as_slice();
-    for table in apart {
-        let len = usize::try_from(table.at.ends).unwrap_or(usize::MAX);
-        let Some((ends, more)) = rest.split_at_checked(len) else {
-            let place = bucket.place_of(&newest.name);
-            trouble.note(place.clone());
-            return Err(StoreError::corrupt(place, "the ends of a table are not all there"));
-        };
-        table.open(bucket, trouble, ends)?;
-        rest = more;
+    }
+    for (table, ends) in pack.iter().zip(read_pack(bucket, trouble, pack).await?) {
+        table.open(bucket, trouble, &ends)?;
     }
     Ok(())
 }
 
-/// What is to come after a new table of this level in its object: the ends of the older ones, as far as
-/// the root does not have them.
+/// The ends of the tables of one of the [`packs`].
+async fn read_pack(
+    bucket: &Bucket,
+    trouble: &Trouble,
+    pack: &[&IndexTable],
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let Some(newest) = pack.first().map(|table| &table.at) else { return Ok(Vec::new()) };
+    if let Some(ends) = &newest.inline {
+        return Ok(vec![ends.clone()]);
+    }
+    let lengths = || pack.iter().map(|table| table.at.ends);
+    let start = newest.bytes.saturating_sub(newest.ends);
+    let end = start.saturating_add(lengths().fold(0, u64::saturating_add));
+    let place = bucket.place_of(&newest.name);
+    let damaged = |what: &str| {
+        trouble.note(place.clone());
+        StoreError::corrupt(&*place, what)
+    };
+    let bytes = bucket.get_range(&newest.name, start..end).await?;
+    let bytes = bytes.ok_or_else(|| damaged("it is not there, but the root names it"))?;
+    let mut rest = bytes.as_slice();
+    let mut ends = Vec::with_capacity(pack.len());
+    for length in lengths() {
+        let split = usize::try_from(length).ok().and_then(|at| rest.split_at_checked(at));
+        let (of_table, more) = split.ok_or_else(|| damaged("it is shorter than the root says"))?;
+        ends.push(of_table.to_vec());
+        rest = more;
+    }
+    Ok(ends)
+}
+
+/// What is to come after a new table in its object: the ends of the older ones that the root does not have,
+/// the newest first, as many of them as there is `room` for.
 pub(crate) async fn pack_for(
     bucket: &Bucket,
     trouble: &Trouble,
-    level: u32,
+    room: u64,
     older: &[Arc<IndexTable>],
 ) -> Result<Vec<u8>, StoreError> {
-    let newest = older.iter().find(|it| it.at.level == level && it.at.inline.is_none());
-    match newest {
-        Some(newest) => read_ends(bucket, trouble, &newest.at).await,
-        None => Ok(Vec::new()),
+    let (mut bytes, mut left) = (Vec::new(), room.min(MOST_PACKED));
+    for mut pack in packs(older) {
+        if pack.first().is_some_and(|table| table.at.inline.is_some()) {
+            continue;
+        }
+        let members = pack.len();
+        pack.retain(|table| match left.checked_sub(table.at.ends) {
+            Some(still) => {
+                left = still;
+                true
+            }
+            None => {
+                left = 0;
+                false
+            }
+        });
+        read_pack(bucket, trouble, &pack).await?.into_iter().for_each(|ends| bytes.extend(ends));
+        if pack.len() < members {
+            break;
+        }
     }
+    Ok(bytes)
 }
 
 /// A table that cannot be read.

@@ -11,6 +11,8 @@ pub(crate) const IDENTITY: &str = "prophet.json";
 pub(crate) const COMMITS: &str = "commits";
 /// Derived: the sorted tables.
 pub(crate) const INDEX: &str = "index";
+/// Derived: the segments of the published log.
+pub(crate) const LOG: &str = "log";
 /// What a probe of the service leaves behind if it is interrupted.
 pub(crate) const PROBE: &str = "probe";
 

@@ -102,6 +102,7 @@ mod runtime;
 mod shared;
 mod state;
 mod store;
+mod sweep;
 mod together;
 #[cfg(feature = "cloud")]
 mod tree;

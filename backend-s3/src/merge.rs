@@ -1,5 +1,6 @@
 //! Keeping what a root names few: tables and segments that become one when there are many.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use prophet_store::{Position, StoreError, Version};
@@ -8,20 +9,18 @@ use prophet_tables::{MergeError, Packing, TableWriter, keys, merge_tables};
 use crate::bucket::Bucket;
 use crate::derive::{Cutter, last_bytes, write_all};
 use crate::heal::Trouble;
-use crate::index::{IndexTable, TableAt, open_level, pack_for, table_error};
+use crate::index::{IndexTable, TableAt, open_pack, pack_for, packs, table_error};
 use crate::layout;
 use crate::log::read_part;
 use crate::root::Root;
 use crate::together::together;
 
-/// So many tables of a level become one of the next. The ends of the first level's are in the root, so there
-/// are fewer of them; of the others there are more, so that what is written once is merged seldom.
-const fn merged(level: u32) -> usize {
-    match level {
-        0 => 8,
-        _ => 16,
-    }
-}
+/// So many tables of a level become one of the next. The more they are, the less often what is written once
+/// is merged, and the fewer tables are found by what the objects of others bring along; a scan has to look at
+/// all of them.
+const MERGED: usize = 16;
+/// So many times as long as a new table is what its object brings along of older ones at most.
+const PACKED: u64 = 4;
 
 /// The ids of so many commits are kept in tables; of older ones the commit objects tell.
 const REMEMBERED: u64 = 1_024;
@@ -40,34 +39,39 @@ pub(crate) async fn tables(
 ) -> Result<Vec<String>, StoreError> {
     let mut retired = Vec::new();
     loop {
-        let level = root.tables.iter().map(|table| table.at.level);
-        let places: Vec<_> = level.enumerate().collect();
-        // The newest level that is full, and where it begins.
-        let full = places.iter().find_map(|(place, level)| {
-            let of_level = places.iter().filter(|(_, other)| other == level).count();
-            (of_level >= merged(*level)).then_some((*place, *level))
-        });
-        let Some((start, level)) = full else { return Ok(retired) };
-        let end = places.iter().rposition(|(_, other)| *other == level).unwrap_or(start) + 1;
-        let merged = merge(bucket, trouble, root, start, end).await?;
+        let of_level = |level| root.tables.iter().filter(|it| it.at.level == level).count();
+        let mut levels = root.tables.iter().map(|table| table.at.level);
+        // The newest level that is full.
+        let Some(mut level) = levels.find(|level| of_level(*level) >= MERGED) else {
+            return Ok(retired);
+        };
+        let start = root.tables.iter().position(|it| it.at.level == level).unwrap_or_default();
+        // With what comes of it, the next may be full, too: those become one at once.
+        while of_level(level.saturating_add(1)) >= MERGED - 1 {
+            level = level.saturating_add(1);
+        }
+        let end =
+            root.tables.iter().rposition(|it| it.at.level == level).map_or(start, |at| at + 1);
+        let merged = merge(bucket, trouble, root, start..end, level.saturating_add(1)).await?;
         let parts = root.tables.splice(start..end, [Arc::new(merged)]);
         retired.extend(parts.map(|part| part.at.name.clone()));
     }
 }
 
-/// One table of the next level, in the place of these.
+/// One table of a level, in the place of these.
 async fn merge(
     bucket: &Bucket,
     trouble: &Trouble,
     root: &Root,
-    start: usize,
-    end: usize,
+    range: Range<usize>,
+    level: u32,
 ) -> Result<IndexTable, StoreError> {
-    let parts = root.tables.get(start..end).unwrap_or_default();
-    let level = parts.first().map_or(1, |part| part.at.level.saturating_add(1));
-    let open: Vec<&IndexTable> = parts.iter().map(|part| &**part).collect();
-    open_level(bucket, trouble, &open).await?;
-    let bottom = end == root.tables.len();
+    let older = root.tables.get(range.end..).unwrap_or_default();
+    let parts = root.tables.get(range).unwrap_or_default();
+    for pack in packs(parts) {
+        open_pack(bucket, trouble, &pack).await?;
+    }
+    let bottom = older.is_empty();
     let forgotten = root.head.version.get().saturating_sub(REMEMBERED);
     let keep = |key: &[u8]| keys::to_commit(key).is_none_or(|it| it.get() >= forgotten);
     let place = bucket.place_of(layout::INDEX);
@@ -83,9 +87,9 @@ async fn merge(
     let summary = writer.finish().map_err(failed)?;
     let ends = last_bytes(&bytes, summary.ends).to_vec();
 
-    // The ends of the older tables of its level come along, so that one request brings all of them.
-    let older = root.tables.get(end..).unwrap_or_default();
-    let pack = pack_for(bucket, trouble, level, older).await?;
+    // The ends of older tables come along, so that one request brings those of as many as can be.
+    let room = summary.bytes.saturating_mul(PACKED);
+    let pack = pack_for(bucket, trouble, room, older).await?;
     let pack_len = pack.len() as u64;
     bytes.extend(pack);
     let (after, last) = spans(parts);

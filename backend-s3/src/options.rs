@@ -279,7 +279,7 @@ impl S3Options {
         let bucket = self.bucket(store, prefix, place, runs)?;
         let there = bucket.list("", None, 16).await?;
         let probed = format!("{PROBE}/");
-        if there.iter().any(|(name, _)| !name.starts_with(&probed)) {
+        if there.iter().any(|found| !found.name.starts_with(&probed)) {
             return Err(StoreError::already_exists(&*bucket.place));
         }
         let mut nonce = [0; 16];

@@ -142,20 +142,6 @@ impl Root {
         segments.chain(self.tables.iter().map(|table| table.at.name.as_str()))
     }
 
-    /// The tables of each level, the newest first.
-    pub(crate) fn levels(&self) -> Vec<Vec<&IndexTable>> {
-        let mut levels: Vec<Vec<&IndexTable>> = Vec::new();
-        for table in &self.tables {
-            match levels.last_mut() {
-                Some(last) if last.iter().all(|other| other.at.level == table.at.level) => {
-                    last.push(table);
-                }
-                _ => levels.push(vec![table]),
-            }
-        }
-        levels
-    }
-
     /// The bytes of the object.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut segments: Vec<_> = self.segments.iter().map(|at| at.segment.clone()).collect();

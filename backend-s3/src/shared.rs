@@ -254,7 +254,7 @@ impl Shared {
         let after = after.map(|after| format!("{:020}", after.get()));
         let objects = self.bucket.list(COMMITS, after.as_deref(), MOST).await?;
         let whole = objects.len() < MOST;
-        let sizes = objects.iter().filter_map(|(name, size)| Some((to_commit(name)?, *size)));
+        let sizes = objects.iter().filter_map(|it| Some((to_commit(&it.name)?, it.size)));
         Ok(Listed { sizes: sizes.collect(), whole })
     }
 

@@ -38,7 +38,7 @@ use crate::view::View;
 /// | [`head`](ReplicaStore::head), when nothing is new | 1 GET, of what is not there |
 /// | a read of what is in memory | none |
 /// | a read of one record, changeset or log entry that is not | 1 GET |
-/// | the first such read of a handle | 2 GETs up to 8,192 commits, and 1 more for each 16 times as many |
+/// | the first such read of a handle | 1 GET more, of the filters of all tables up to some two million commits |
 /// | a page of a scan that is not | 1 GET for each table with keys in it, or 64 KiB of the log |
 /// | opening | 2, or 3 where one writer may; 2 for up to 64 commits since the last checkpoint; 1 for each 64 more |
 /// | the first of all that is asked of a handle, if it is not [`head`](ReplicaStore::head) | 1 GET, of what is not there |
@@ -214,6 +214,32 @@ impl S3Store {
         let derived = self.shared.checkpoint_mended().await;
         drop(held);
         derived
+    }
+
+    /// Removes what was derived and no root names, once it is a day old by the clock of the service: what was
+    /// written by checkpoints that lost, or by a program that was stopped. One of some 64 checkpoints does so;
+    /// an app need not. How many objects there were.
+    ///
+    /// # Errors
+    /// What failed; some may be gone by then.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use backend_s3::S3Options;
+    /// use prophet_store::{Identity, ReplicaStore};
+    ///
+    /// let bucket = std::sync::Arc::new(object_store::memory::InMemory::new());
+    /// let store = S3Options::new().create_in(bucket, "bugs", Identity::new_database()?).await?;
+    /// assert_eq!(store.sweep().await?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
+        self.check_open()?;
+        let held = self.held().clone();
+        let swept = self.shared.sweep().await;
+        drop(held);
+        swept
     }
 
     fn check_open(&self) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use prophet_store::{Position, StoreError, Verification, Version};
 use crate::carry::LONGEST;
 use crate::commit_object::Decoded;
 use crate::follow::read_commit;
-use crate::index::{open_level, table_error};
+use crate::index::{open_pack, packs, table_error};
 use crate::layout;
 use crate::shared::Shared;
 use crate::state::State;
@@ -23,10 +23,10 @@ const MOST_PROBLEMS: usize = 1_000;
 /// Reads all of the replica at one head.
 pub(crate) async fn verify(shared: &Shared, state: &State) -> Result<Verification, StoreError> {
     let mut problems = Vec::new();
-    for level in state.root.levels() {
-        let opened = open_level(&shared.bucket, &shared.trouble, &level).await;
+    for pack in packs(&state.root.tables) {
+        let opened = open_pack(&shared.bucket, &shared.trouble, &pack).await;
         note(&mut problems, opened)?;
-        for table in level.iter().filter_map(|table| table.get()) {
+        for table in pack.iter().filter_map(|table| table.get()) {
             let place = table.place().to_owned();
             let sound = table.verify().await;
             let sound = sound.map_err(|error| table_error(&place, &shared.trouble, error));

@@ -8,7 +8,7 @@ use prophet_tables::{BlockCache, KeyRange, Layers};
 
 use crate::bucket::Bucket;
 use crate::heal::Trouble;
-use crate::index::{ObjectAt, open_level, table_error};
+use crate::index::{ObjectAt, open_pack, pack_of, packs, table_error};
 use crate::state::State;
 use crate::together::together;
 
@@ -28,10 +28,10 @@ impl fmt::Debug for View<'_> {
 }
 
 impl<'a> View<'a> {
-    /// Opens all tables: one request for each level whose ends are not known here yet.
+    /// Opens all tables: one request for each pack whose ends are not known here yet, as a rule one in all.
     pub(crate) async fn open(&self) -> Result<(), StoreError> {
-        let levels = self.state.root.levels();
-        let open = levels.iter().map(|level| open_level(self.bucket, self.trouble, level));
+        let packs = packs(&self.state.root.tables);
+        let open = packs.iter().map(|pack| open_pack(self.bucket, self.trouble, pack));
         together(open).await.into_iter().collect()
     }
 
@@ -48,23 +48,24 @@ impl<'a> View<'a> {
 impl<'a> Map for View<'a> {
     type Scan = Walk<'a>;
 
-    /// Looks at what is nearest first: at the ends of large tables only if small ones do not have
-    /// the key.
+    /// Looks at what is nearest first: at tables whose ends the root does not have only if the others do not
+    /// have the key.
     async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         for memory in &self.state.layers {
             if let Some(known) = memory.get(key) {
                 return Ok(known.clone());
             }
         }
-        for level in self.state.root.levels() {
-            open_level(self.bucket, self.trouble, &level).await?;
-            for table in level.iter().filter_map(|table| table.get()) {
-                let known = table.get(key, self.cache).await;
-                let known =
-                    known.map_err(|error| table_error(table.place(), self.trouble, error))?;
-                if let Some(value) = known {
-                    return Ok(value);
-                }
+        let tables = &self.state.root.tables;
+        for table in tables {
+            if table.get().is_none() {
+                open_pack(self.bucket, self.trouble, &pack_of(tables, table)).await?;
+            }
+            let Some(table) = table.get() else { continue };
+            let known = table.get(key, self.cache).await;
+            let known = known.map_err(|error| table_error(table.place(), self.trouble, error))?;
+            if let Some(value) = known {
+                return Ok(value);
             }
         }
         Ok(None)

@@ -11,7 +11,7 @@ use backend_s3::{S3Options, S3Store};
 use common::{changesets, changesets_of, commit_id, commit_of, identity, on_one_thread};
 use futures_lite::future::{block_on, poll_once};
 use object_store::ObjectStore;
-use prophet_bucket::{Bucket, Settings};
+use prophet_bucket::{Bucket, Kind, Settings};
 use prophet_store::{
     Changeset, Commit, Head, MetadataKey, PageLimit, RecordKey, RecordScan, ReplicaStore, Value,
 };
@@ -131,10 +131,10 @@ fn segments_stay_few_and_what_is_needed_is_not_retired() {
     }
 }
 
-/// Nine checkpoints of five commits each, of which the tables of eight are merged.
+/// Seventeen checkpoints of five commits each, of which the tables of sixteen are merged.
 fn with_checkpoints(store: &S3Store, next: &mut std::slice::Iter<'_, Changeset>) -> Head {
     let mut head = Head::EMPTY;
-    for _ in 0..9 {
+    for _ in 0..17 {
         head = next.by_ref().take(5).fold(head, |head, it| commit(store, it, head));
         assert!(block_on(store.checkpoint()).unwrap());
     }
@@ -209,7 +209,7 @@ fn a_handle_that_commits_mends_what_it_reads() {
             head = commit(&store, next.next().unwrap(), head);
         }
     };
-    assert!(found.items.len() >= 45);
+    assert!(found.items.len() >= 85);
     assert!(block_on(store.checkpoint()).unwrap());
     assert!(fixture.check_names().tables.iter().all(|(name, _)| *name != lost));
     let cold = fixture.open(&options);
@@ -372,4 +372,78 @@ fn a_newer_root_is_left_alone() {
     assert!(cold.unwrap_err().to_string().contains("newer"));
     assert_eq!(fixture.bucket.object("bugs/manifest.json").unwrap(), newer.as_bytes());
     assert_eq!(block_on(store.head()).unwrap(), head);
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Objects that no root names, of all kinds.
+const STRAYS: [&str; 3] = ["bugs/index/1.table", "bugs/log/1.jsonl.zst", "bugs/probe/1"];
+
+#[test]
+fn what_nobody_needs_goes_once_it_is_a_day_old() {
+    let made = changesets(1, 200);
+    let fixture = Fixture::new(Settings::plain(1));
+    let options = on_one_thread(1).checkpoint_every(0);
+    let store = fixture.create(&options);
+    let mut next = made.iter();
+    STRAYS.iter().for_each(|stray| fixture.bucket.insert(stray, "left"));
+    // No business of this store's.
+    let foreign =
+        ["bugs/commits/notes", "bugs/other/1", "bugs/1", "bugs/indexes/1", "index/1.table"];
+    foreign.iter().for_each(|foreign| fixture.bucket.insert(foreign, "somebody's"));
+    let mut head = with_checkpoints(&store, &mut next);
+    let mut go_on = |hours: u32| {
+        fixture.bucket.advance(hours * HOUR);
+        head = commit(&store, next.next().unwrap(), head);
+        assert!(block_on(store.checkpoint()).unwrap());
+        block_on(store.sweep())
+    };
+    assert_eq!(go_on(0).unwrap(), 0);
+    assert_eq!(go_on(23).unwrap(), 0);
+    fixture.bucket.insert("bugs/index/2.table", "somebody may be about to name it");
+    // Nobody knows what is needed.
+    fixture.bucket.advance(2 * HOUR);
+    let root = fixture.bucket.object("bugs/manifest.json").unwrap();
+    fixture.bucket.insert("bugs/index/3.table", "young");
+    for damaged in [Some("no root"), None] {
+        match damaged {
+            Some(text) => fixture.bucket.insert("bugs/manifest.json", text),
+            None => fixture.bucket.remove("bugs/manifest.json"),
+        }
+        assert!(block_on(store.sweep()).is_err());
+    }
+    fixture.bucket.insert("bugs/manifest.json", root);
+    let before = fixture.bucket.contents().len();
+    assert!(STRAYS.iter().all(|stray| fixture.bucket.object(stray).is_some()));
+
+    assert_eq!(go_on(0).unwrap(), STRAYS.len());
+    assert!(STRAYS.iter().all(|stray| fixture.bucket.object(stray).is_none()));
+    let written = 3;
+    assert_eq!(fixture.bucket.contents().len(), before - STRAYS.len() + written);
+    // What readers of older roots may be at is not for this to remove.
+    let names = fixture.check_names();
+    assert!(names.retired.len() >= 16);
+    assert!(names.retired.iter().all(|it| fixture.bucket.object(&format!("bugs/{it}")).is_some()));
+    assert!(foreign.iter().all(|foreign| fixture.bucket.object(foreign).is_some()));
+    assert!(block_on(fixture.open(&options).verify()).unwrap().is_sound());
+}
+
+#[test]
+fn whoever_makes_checkpoints_looks_for_strays_now_and_then() {
+    let made = changesets(1, 600);
+    let fixture = Fixture::new(Settings::plain(1));
+    let store = fixture.create(&on_one_thread(1).checkpoint_every(2));
+    STRAYS.iter().for_each(|stray| fixture.bucket.insert(stray, "left"));
+    let before = fixture.bucket.requests();
+    let mut head = Head::EMPTY;
+    for (number, changeset) in made.iter().enumerate() {
+        if number == 300 {
+            fixture.bucket.advance(25 * HOUR);
+        }
+        head = commit(&store, changeset, head);
+    }
+    assert!(STRAYS.iter().all(|stray| fixture.bucket.object(stray).is_none()));
+    fixture.check_names();
+    let asked = fixture.bucket.requests().since(&before);
+    assert!(asked.of(Kind::List).requests <= 4 * STRAYS.len() as u64, "{asked}");
 }

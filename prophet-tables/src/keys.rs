@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 use prophet_store::{
@@ -203,6 +204,48 @@ pub fn entries_from(position: Position, direction: Direction) -> KeyRange {
     }
 }
 
+/// What the filter of a table knows a key by. Keys that are read together are known by one thing: all log
+/// entries that touch a record by the key of the record, which the table has as a rule; the changesets of an
+/// origin by the origin; the resolutions of a conflict by the conflict. Any other key is known by itself.
+pub(crate) fn known_by(key: &[u8]) -> Cow<'_, [u8]> {
+    match shared_part(key) {
+        Some(part) if part.first() == Some(&HISTORY) => {
+            let mut record = part.to_vec();
+            if let Some(first) = record.first_mut() {
+                *first = RECORD;
+            }
+            Cow::Owned(record)
+        }
+        Some(part) => Cow::Borrowed(part),
+        None => Cow::Borrowed(key),
+    }
+}
+
+/// What all keys of a range are known by, if that is one thing.
+pub(crate) fn range_known_by(range: &KeyRange) -> Option<Cow<'_, [u8]>> {
+    let (Bound::Included(start) | Bound::Excluded(start)) = &range.start else { return None };
+    let part = shared_part(start)?;
+    let whole = KeyRange::prefix(part);
+    let within = match &range.end {
+        Bound::Included(end) => whole.contains(end),
+        Bound::Excluded(end) => whole.contains(end) || range.end == whole.end,
+        Bound::Unbounded => false,
+    };
+    within.then(|| known_by(part))
+}
+
+/// The part of a key that it shares with those that it is read together with, if there are such.
+fn shared_part(key: &[u8]) -> Option<&[u8]> {
+    let (first, rest) = key.split_first()?;
+    let len = match *first {
+        HISTORY => text_len(rest)? + 16,
+        ORIGIN => 16,
+        RESOLUTION => 32,
+        _ => return None,
+    };
+    key.get(..=len)
+}
+
 fn joined(space: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
     bytes.push(space);
@@ -245,6 +288,19 @@ fn put_text(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend_from_slice(&[0, END]);
 }
 
+/// How long the text is that these bytes begin with, up to its end.
+fn text_len(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|byte| *byte == 0)? + 2;
+        match bytes.get(at - 1) {
+            Some(&END) => return Some(at),
+            Some(&ESCAPED) => {}
+            _ => return None,
+        }
+    }
+}
+
 fn take_text(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut text = Vec::new();
     let mut rest = bytes;
@@ -285,6 +341,7 @@ mod tests {
             };
             let (x, y) = (encode(&a, after[0]), encode(&b, after[1]));
             prop_assert_eq!(x.cmp(&y), (&a, after[0]).cmp(&(&b, after[1])));
+            prop_assert_eq!(text_len(&x), Some(x.len() - 1));
             prop_assert_eq!(take_text(&x), Some((a, &after[..1])));
         }
     }

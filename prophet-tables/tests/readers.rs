@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use futures_lite::future::{block_on, poll_once};
-use prophet_store::Direction;
+use prophet_store::Direction::{self, Backward, Forward};
+use prophet_store::{
+    ConflictId, Digest, Position, RecordId, RecordKey, RecordType, ReplicaId, Sequence,
+};
 use prophet_tables::{
-    BlockCache, KeyRange, Layers, MergeError, ReadAt, Table, TableError, TableWriter, merge_tables,
+    BlockCache, KeyRange, Layers, MergeError, Packing, ReadAt, Table, TableError, TableWriter,
+    keys, merge_tables,
 };
 
 /// What happens to every second read.
@@ -131,6 +135,63 @@ fn a_key_costs_one_read_and_then_none() {
     }
     assert_eq!(block_on(layers.get(b"other")).unwrap(), None);
     assert_eq!(reads(&tables) - before, 1);
+}
+
+/// What is read together is known to be missing without reading.
+#[test]
+fn what_a_table_has_nothing_of_costs_no_read() {
+    let record =
+        |n: u8| RecordKey::new(RecordType::new("bug").unwrap(), RecordId::from_bytes([n; 16]));
+    let (digest, position) = (|n: u8| Digest::from_bytes([n; 32]), Position::new(3));
+    let origin = |n: u8| ReplicaId::from_bytes([n; 16]);
+    let conflict = |n: u8| ConflictId::from_bytes([n; 32]);
+    let first = Sequence::new(1).unwrap();
+    // Those with even numbers.
+    let mut written = std::collections::BTreeSet::new();
+    for n in (0..100).step_by(2) {
+        written.extend([keys::record(&record(n)), keys::history(&record(n), position)]);
+        written.insert(keys::origin(origin(n), first, digest(n)));
+        written.insert(keys::resolution(conflict(n), digest(n)));
+    }
+    let mut bytes = Vec::new();
+    let mut writer = TableWriter::packed(&mut bytes, Packing::Dense).unwrap();
+    for key in written {
+        writer.add(&key, Some(&[])).unwrap();
+    }
+    writer.finish().unwrap();
+    let len = bytes.len() as u64;
+    let reader = Moody { bytes, mood: Mood::Good, reads: AtomicUsize::new(0) };
+    let table = [block_on(Table::open(reader, len, "t".into())).unwrap()];
+    let found = |range: KeyRange, direction| {
+        let (cache, before) = (BlockCache::new(0), reads(&table));
+        let mut cursor = table.first().unwrap().seek(range, direction, &cache);
+        let found = block_on(cursor.next()).unwrap().is_some();
+        (found, reads(&table) - before)
+    };
+    let mut in_vain = 0;
+    for n in 0..100 {
+        for range in [
+            keys::history_of(&record(n)),
+            keys::history_of(&record(n))
+                .after(&keys::history(&record(n), Position::new(1)), Forward),
+            keys::origin_of(origin(n)),
+            keys::resolutions_of(conflict(n)),
+        ] {
+            for direction in [Forward, Backward] {
+                let (found, reads) = found(range.clone(), direction);
+                assert_eq!(found, n % 2 == 0, "{n}");
+                if found {
+                    assert_eq!(reads, 1);
+                } else {
+                    in_vain += reads;
+                }
+            }
+        }
+    }
+    assert!(in_vain <= 2, "{in_vain} reads in vain");
+    // Nor does a range of more than one end too early.
+    let two = KeyRange { end: keys::history_of(&record(2)).end, ..keys::history_of(&record(1)) };
+    assert!(found(two, Forward).0);
 }
 
 #[test]

@@ -79,6 +79,17 @@ pub(crate) fn commit_of(changeset: &Changeset, base: Head, id: CommitId) -> Comm
     commit.with_metadata(MetadataKey::new(key).unwrap(), value).unwrap()
 }
 
+/// One commit of all these changesets, on a head.
+pub(crate) fn commit_of_all(changesets: &[Changeset], base: Head, id: CommitId) -> Commit {
+    let (mut commit, mut states) = (Commit::new(id, base), BTreeMap::new());
+    for changeset in changesets {
+        let position = commit.head().position.next();
+        let entry = LogEntry::integrate(position, changeset, &mut states);
+        commit = commit.with_entry(entry).unwrap();
+    }
+    states.into_values().fold(commit, |commit, state| commit.with_record(state).unwrap())
+}
+
 /// An id that only this author's attempt of this number has.
 pub(crate) fn commit_id(author: u8, attempt: u64) -> CommitId {
     let mut id = [author; 16];

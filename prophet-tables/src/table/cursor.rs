@@ -53,7 +53,7 @@ impl<'a, R: ReadAt> Cursor<'a, R> {
         direction: Direction,
         cache: &'a BlockCache,
     ) -> Self {
-        let blocks = table.index.within(&range);
+        let blocks = table.within(&range);
         Self {
             table,
             cache,

@@ -2,10 +2,14 @@
 
 use super::error::Fault;
 
-/// How often each key is looked for, and about how many bits there are for each key: together they
-/// answer wrongly once in about 120 times.
-const PROBES: u8 = 7;
-const BITS_PER_KEY: u64 = 10;
+/// How exact a filter is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exactness {
+    /// About how many bits there are for each key.
+    pub(crate) bits: u64,
+    /// How often each key is looked for.
+    pub(crate) probes: u8,
+}
 
 /// The most probes that are believed; more would only cost time.
 const MOST_PROBES: u8 = 30;
@@ -40,13 +44,13 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// The filter that knows these hashes.
-    pub(crate) fn of(hashes: &[u64]) -> Self {
-        let bytes = (hashes.len() as u64).saturating_mul(BITS_PER_KEY).div_ceil(8);
+    /// The filter that knows these hashes, each of which is there once.
+    pub(crate) fn of(hashes: &[u64], exactness: Exactness) -> Self {
+        let bytes = (hashes.len() as u64).saturating_mul(exactness.bits).div_ceil(8);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let mut filter = Self { probes: PROBES, bits: vec![0; bytes] };
+        let mut filter = Self { probes: exactness.probes, bits: vec![0; bytes] };
         for hash in hashes {
-            for bit in probes(PROBES, filter.bits.len(), *hash) {
+            for bit in probes(exactness.probes, filter.bits.len(), *hash) {
                 if let Some(byte) = filter.bits.get_mut(bit / 8) {
                     *byte |= 1 << (bit % 8);
                 }
@@ -95,6 +99,7 @@ fn probes(probes: u8, bytes: usize, hash: u64) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Packing;
 
     #[test]
     fn the_hash_never_changes() {
@@ -112,15 +117,18 @@ mod tests {
     #[test]
     fn it_is_seldom_wrong_and_only_one_way() {
         let key = |n: u64| hash(format!("bug/{n}").as_bytes());
-        let filter = Filter::of(&(0..20_000).map(key).collect::<Vec<_>>());
-        assert!((0..20_000).all(|n| filter.may_have(key(n))));
-        let wrong = (20_000..120_000).filter(|n| filter.may_have(key(*n))).count();
-        assert!(wrong < 1_200, "{wrong} of 100000");
+        for (packing, most) in [(Packing::Quick, 1_200), (Packing::Dense, 120)] {
+            let keys: Vec<_> = (0..20_000).map(key).collect();
+            let filter = Filter::of(&keys, packing.exactness());
+            assert!((0..20_000).all(|n| filter.may_have(key(n))));
+            let wrong = (20_000..120_000).filter(|n| filter.may_have(key(*n))).count();
+            assert!(wrong < most, "{packing:?}: {wrong} of 100000");
+        }
     }
 
     #[test]
     fn without_keys_it_knows_none() {
-        let filter = Filter::of(&[]);
+        let filter = Filter::of(&[], Packing::Quick.exactness());
         assert!(!filter.may_have(hash(b"a")));
         assert!(!Filter::decode(&filter.encode()).unwrap().may_have(0));
         assert!(Filter::decode(&[]).is_err());

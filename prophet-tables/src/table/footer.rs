@@ -4,7 +4,7 @@ use super::error::Fault;
 use super::wire::Reader;
 
 /// The eight bytes that a table ends with.
-pub(crate) const MAGIC: [u8; 8] = [0xAB, b'P', b't', b'a', b'b', b'l', b'e', b's'];
+pub(crate) const MAGIC: [u8; 8] = [0xAB, b'P', b't', b'a', b'b', b'l', b'e', b'\n'];
 /// The version of the format that this library writes; it reads every version up to this one.
 pub(crate) const VERSION: u16 = 1;
 

@@ -26,6 +26,7 @@ use filter::Filter;
 use footer::Footer;
 use index::Index;
 
+use crate::keys;
 use crate::range::KeyRange;
 
 pub use cache::BlockCache;
@@ -35,7 +36,7 @@ pub use read_at::ReadAt;
 pub use write::{Packing, Summary, TableWriter};
 
 /// How much of the end of a table is read at first. It holds the index and the filter of about
-/// 40,000 entries; a larger table is read from once more.
+/// 40,000 keys; a larger table is read from once more.
 const TAIL: u64 = 64 << 10;
 
 /// A table to read: its index and its filter are in memory, its blocks are read when they are
@@ -87,7 +88,7 @@ impl<R: ReadAt> Table<R> {
         key: &[u8],
         cache: &BlockCache,
     ) -> Result<Option<Option<Vec<u8>>>, TableError> {
-        if !self.filter.may_have(filter::hash(key)) {
+        if !self.may_have(key) {
             return Ok(None);
         }
         let Some(number) = self.index.find(key) else { return Ok(None) };
@@ -126,7 +127,7 @@ impl<R: ReadAt> Table<R> {
             let Some((key, value)) = cursor.current() else { break };
             entries += 1;
             tombstones += u64::from(value.is_none());
-            if !self.filter.may_have(filter::hash(key)) {
+            if !self.may_have(key) {
                 return Err(self.damaged("the filter does not know a key"));
             }
         }
@@ -164,6 +165,19 @@ impl<R: ReadAt> Table<R> {
     /// What it is read from.
     pub const fn reader(&self) -> &R {
         &self.reader
+    }
+
+    /// Whether a key can be in the table.
+    fn may_have(&self, key: &[u8]) -> bool {
+        self.filter.may_have(filter::hash(&keys::known_by(key)))
+    }
+
+    /// The blocks that can have keys of a range.
+    fn within(&self, range: &KeyRange) -> Range<usize> {
+        match keys::range_known_by(range) {
+            Some(part) if !self.filter.may_have(filter::hash(&part)) => 0..0,
+            _ => self.index.within(range),
+        }
     }
 
     /// Reads blocks that follow each other, in one go.
