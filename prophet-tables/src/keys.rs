@@ -325,6 +325,36 @@ mod tests {
 
     use super::*;
 
+    /// It is part of the format.
+    #[test]
+    fn what_keys_are_known_by_never_changes() {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let id = "0123456789abcdef";
+        for (key, known) in [
+            (format!("hbug\0\u{1}{id}position"), format!("rbug\0\u{1}{id}")),
+            (format!("hbug\0\u{1}{id}"), format!("rbug\0\u{1}{id}")),
+            (format!("o{id}sequence and digest"), format!("o{id}")),
+            (format!("v{id}{id}changeset"), format!("v{id}{id}")),
+        ] {
+            assert_eq!(*known_by(key.as_bytes()), *text(&known), "{key:?}");
+        }
+        for key in [
+            format!("rbug\0\u{1}{id}"),
+            format!("c{id}{id}"),
+            "mpeers/home".to_owned(),
+            "k\0\0\0\0\0\0\0\u{1}".to_owned(),
+            // Not long enough, or no text that ends.
+            format!("hbug\0\u{1}{}", &id[1..]),
+            format!("hbug\0\u{2}{id}"),
+            format!("hbug{id}"),
+            format!("o{}", &id[1..]),
+            format!("v{id}{}", &id[1..]),
+            String::new(),
+        ] {
+            assert_eq!(*known_by(key.as_bytes()), *text(&key), "{key:?}");
+        }
+    }
+
     proptest! {
         // No record type has a control character today; the keys would bear it.
         #[test]

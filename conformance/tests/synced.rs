@@ -1,0 +1,152 @@
+//! Whether what was acknowledged had been synced, by what the kernel was asked for. A disk in memory that
+//! loses what was not synced shows that stores ask their seam at the right time; this shows that the seam,
+//! or the engine below, asks the kernel. It runs stores in another process under `strace`, which has to be
+//! installed, on Linux.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise, and its other process answers on its output"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use futures_lite::future::block_on;
+use harnesses::{FsHarness, Harness, SledHarness, SqliteHarness};
+use prophet_store::{DatabaseId, Identity, Properties, Replica, ReplicaId};
+
+/// What the other process is to do, and where.
+const TASK: &str = "SYNCED_TASK";
+const ADDRESS: &str = "SYNCED_ADDRESS";
+const ACKNOWLEDGED: &str = "acknowledged edit ";
+const EDITS: usize = 20;
+
+fn harness(name: &str) -> Box<dyn Harness> {
+    match name {
+        "fs" => Box::new(FsHarness::new()),
+        "fs_sealed_at_once" => Box::new(FsHarness::sealed_at_once()),
+        "sled" => Box::new(SledHarness::new()),
+        "sqlite" => Box::new(SqliteHarness::new()),
+        other => panic!("there is no store {other}"),
+    }
+}
+
+/// Not a test by itself: the other process.
+#[test]
+#[ignore = "the other process of these tests"]
+fn edits() {
+    let (task, address) = (std::env::var(TASK).unwrap(), std::env::var(ADDRESS).unwrap());
+    let store = harness(&task).open_address(&address).unwrap();
+    block_on(async {
+        let replica = Replica::options().open_shared(store).await.unwrap();
+        for number in 0..EDITS {
+            let properties = Properties::try_from([("title", "It fails")]).unwrap();
+            replica.create("bug", properties).await.unwrap();
+            println!("{ACKNOWLEDGED}{number}");
+        }
+    });
+}
+
+/// What was asked of the kernel for files below a directory: `(call, file)`, and each line written to the
+/// output as `("said", line)`.
+fn calls(trace: &str, directory: &str) -> Vec<(String, String)> {
+    let mut unfinished: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in trace.lines() {
+        let Some((process, rest)) = line.split_once(' ') else { continue };
+        let rest = rest.trim_start();
+        let (begun, result) = if let Some(begun) = rest.strip_suffix(" <unfinished ...>") {
+            unfinished.insert(process, begun);
+            continue;
+        } else if rest.starts_with("<...") {
+            (unfinished.remove(process).unwrap(), rest)
+        } else {
+            (rest, rest)
+        };
+        let Some((call, arguments)) = begun.split_once('(') else { continue };
+        // It has to have gone well.
+        let went_well = result.rsplit_once("= ").is_some_and(|(_, it)| !it.starts_with('-'));
+        let Some((_, file)) = arguments.split_once('<').filter(|_| went_well) else { continue };
+        let Some((file, rest)) = file.split_once('>') else { continue };
+        if file.starts_with(directory) {
+            calls.push((call.to_owned(), file.to_owned()));
+        } else if let Some((_, said)) = rest.split_once(ACKNOWLEDGED) {
+            let number = said.chars().take_while(char::is_ascii_digit).collect();
+            calls.push(("said".to_owned(), number));
+        }
+    }
+    calls
+}
+
+/// Each edit was written to a file of these, and all that was written to those was synced before it was
+/// acknowledged.
+fn check(task: &str, counts: impl Fn(&str) -> bool) {
+    let harness = harness(task);
+    let place = harness.place();
+    let identity = Identity {
+        database: DatabaseId::from_bytes([1; 16]),
+        replica: ReplicaId::from_bytes([2; 16]),
+    };
+    let store = place.create(identity).unwrap();
+    block_on(store.close()).unwrap();
+    drop(store);
+    let address = place.address().unwrap();
+    let directory = Path::new(&address).canonicalize().unwrap();
+    let directory = directory.parent().unwrap().to_str().unwrap();
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let output = Command::new("strace")
+        .args(["-f", "-y", "-s", "64", "-e", "trace=write,writev,pwrite64,pwritev,fsync,fdatasync"])
+        .arg("-o")
+        .arg(trace.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "edits", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(TASK, task)
+        .env(ADDRESS, &address)
+        .output()
+        .unwrap_or_else(|error| panic!("strace, which has to be installed: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let trace = std::fs::read_to_string(trace.path()).unwrap();
+    let (mut written, mut unsynced, mut acknowledged) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for (call, what) in calls(&trace, directory) {
+        match call.as_str() {
+            "said" => {
+                assert_eq!(what, acknowledged.to_string());
+                assert!(!written.is_empty(), "{task}: nothing was written for edit {what}");
+                assert!(unsynced.is_empty(), "{task}: edit {what} before a sync of {unsynced:?}");
+                acknowledged += 1;
+                written.clear();
+            }
+            "fsync" | "fdatasync" => {
+                unsynced.remove(&what);
+            }
+            _ if counts(&what) => {
+                written.insert(what.clone());
+                unsynced.insert(what);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(acknowledged, EDITS, "{task}: \n{trace}");
+}
+
+#[test]
+fn fs_syncs_what_it_acknowledges() {
+    for task in ["fs", "fs_sealed_at_once"] {
+        check(task, |file| file.contains("/log/"));
+    }
+}
+
+#[test]
+fn sled_syncs_what_it_acknowledges() {
+    check("sled", |file| file.ends_with("/db"));
+}
+
+#[test]
+fn sqlite_syncs_what_it_acknowledges() {
+    check("sqlite", |file| !file.ends_with("-shm"));
+}
