@@ -100,6 +100,32 @@ fn records_are_lines_of_json_when_the_replica_is_closed() {
         bugs[1..].iter().map(|bug| bug["properties"]["title"].as_str().unwrap()).collect();
     assert!(titles.contains(&"better 3") && titles.contains(&"bug 1"));
     assert!(!titles.contains(&"bug 3") && !titles.contains(&"bug 7"));
+    for bug in &bugs[1..] {
+        let members: Vec<_> = bug.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            members,
+            ["changed", "id", "properties"],
+            "what is not contested does not say so"
+        );
+    }
+}
+
+/// Four tables as wide as each other become one, so each sealed segment is in as few as can be.
+#[test]
+fn tables_of_the_index_stay_few() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    some_replica(&path);
+    let sealed = names(&path.join("log")).iter().filter(|name| name.ends_with(".zst")).count();
+    let (mut after, mut expected) = (0, Vec::new());
+    for width in [64, 16, 4, 1] {
+        while sealed - after >= width {
+            expected.push(format!("{:08}-{:08}.table", after + 1, after + width));
+            after += width;
+        }
+    }
+    assert!(sealed > 8, "{sealed}");
+    assert_eq!(names(&path.join("index")), expected);
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub(crate) enum Attempt {
 pub(crate) struct Object {
     pub(crate) bytes: Vec<u8>,
     pub(crate) version: UpdateVersion,
+    /// When it was written, in seconds since 1970, by the clock of the service.
+    pub(crate) modified: i64,
 }
 
 /// An object of a listing.
@@ -85,7 +87,7 @@ pub(crate) struct Found {
     /// Without the directory.
     pub(crate) name: String,
     pub(crate) size: u64,
-    /// When it was written, in seconds since 1970, by the clock of the service.
+    /// As that of an [`Object`].
     pub(crate) modified: i64,
 }
 
@@ -192,8 +194,9 @@ impl Bucket {
                     e_tag: got.meta.e_tag.clone(),
                     version: got.meta.version.clone(),
                 };
+                let modified = got.meta.last_modified.timestamp();
                 let bytes = wait.at_most(got.meta.size, got.bytes()).await?;
-                Ok(Object { bytes: bytes.into(), version })
+                Ok(Object { bytes: bytes.into(), version, modified })
             }
         };
         self.request(name, "reading it", Dropped::Ends, send).await

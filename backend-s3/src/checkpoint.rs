@@ -215,12 +215,14 @@ impl Shared {
                 return Err(failed.at(&place, WRITING));
             }
             match Root::decode(&place, &object, &root.tables) {
-                FoundRoot::Root(theirs) if theirs.rank() >= root.rank() => {
+                // Even if it goes less far: of a generation, each root is made from the one before, so that
+                // what one of them does not need any more none of them does.
+                FoundRoot::Root(theirs) if theirs.generation >= root.generation => {
                     self.go_on_from(*theirs).await?;
                     return Ok(false);
                 }
                 FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => return Err(error),
-                // It goes less far, or may name what is not there, or cannot be read.
+                // It may name what is not there, or cannot be read.
                 _ => before = Some(object.version),
             }
         }

@@ -111,7 +111,6 @@ impl Shared {
             _ => state.root.generation,
         };
         if let FoundRoot::Root(root) = found
-            && root.version != state.root.version
             && !root.names().any(|name| amiss.contains(&self.bucket.place_of(name)))
         {
             let state = self.load(Arc::new(*root), End::Asked).await?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_lock::OnceCell;
@@ -11,7 +12,7 @@ use prophet_tables::{ReadAt, Table, TableError};
 use crate::bucket::Bucket;
 use crate::heal::Trouble;
 
-/// So much of the ends of older tables comes along with a new one at most: those of some two million commits.
+/// So much of the ends of older tables comes along with a new one at most: those of a million commits.
 const MOST_PACKED: u64 = 8 << 20;
 
 /// The object of a table.
@@ -133,34 +134,41 @@ pub(crate) fn pack_of<'a>(
     packs.find(|pack| pack.iter().any(|member| std::ptr::eq(*member, table))).unwrap_or_default()
 }
 
-/// Opens the tables of one of the [`packs`], with one request at most.
+/// Opens the tables of one of the [`packs`] that are not open, with one request at most.
 pub(crate) async fn open_pack(
     bucket: &Bucket,
     trouble: &Trouble,
     pack: &[&IndexTable],
 ) -> Result<(), StoreError> {
-    if pack.iter().all(|table| table.get().is_some()) {
-        return Ok(());
-    }
-    for (table, ends) in pack.iter().zip(read_pack(bucket, trouble, pack).await?) {
-        table.open(bucket, trouble, &ends)?;
+    let is_closed = |table: &&IndexTable| table.get().is_none();
+    let Some(first) = pack.iter().position(is_closed) else { return Ok(()) };
+    let end = pack.iter().rposition(is_closed).map_or(first, |last| last + 1);
+    let ends = read_pack(bucket, trouble, pack, first..end).await?;
+    for (table, ends) in pack.iter().skip(first).zip(ends) {
+        if table.get().is_none() {
+            table.open(bucket, trouble, &ends)?;
+        }
     }
     Ok(())
 }
 
-/// The ends of the tables of one of the [`packs`].
+/// The ends of some tables, which follow one another, of one of the [`packs`].
 async fn read_pack(
     bucket: &Bucket,
     trouble: &Trouble,
     pack: &[&IndexTable],
+    members: Range<usize>,
 ) -> Result<Vec<Vec<u8>>, StoreError> {
     let Some(newest) = pack.first().map(|table| &table.at) else { return Ok(Vec::new()) };
     if let Some(ends) = &newest.inline {
         return Ok(vec![ends.clone()]);
     }
-    let lengths = || pack.iter().map(|table| table.at.ends);
-    let start = newest.bytes.saturating_sub(newest.ends);
-    let end = start.saturating_add(lengths().fold(0, u64::saturating_add));
+    let lengths = |members: Range<usize>| {
+        pack.get(members).unwrap_or_default().iter().map(|table| table.at.ends)
+    };
+    let sum = |members: Range<usize>| lengths(members).fold(0, u64::saturating_add);
+    let start = newest.bytes.saturating_sub(newest.ends).saturating_add(sum(0..members.start));
+    let end = start.saturating_add(sum(members.clone()));
     let place = bucket.place_of(&newest.name);
     let damaged = |what: &str| {
         trouble.note(place.clone());
@@ -169,8 +177,8 @@ async fn read_pack(
     let bytes = bucket.get_range(&newest.name, start..end).await?;
     let bytes = bytes.ok_or_else(|| damaged("it is not there, but the root names it"))?;
     let mut rest = bytes.as_slice();
-    let mut ends = Vec::with_capacity(pack.len());
-    for length in lengths() {
+    let mut ends = Vec::with_capacity(members.len());
+    for length in lengths(members) {
         let split = usize::try_from(length).ok().and_then(|at| rest.split_at_checked(at));
         let (of_table, more) = split.ok_or_else(|| damaged("it is shorter than the root says"))?;
         ends.push(of_table.to_vec());
@@ -188,23 +196,23 @@ pub(crate) async fn pack_for(
     older: &[Arc<IndexTable>],
 ) -> Result<Vec<u8>, StoreError> {
     let (mut bytes, mut left) = (Vec::new(), room.min(MOST_PACKED));
-    for mut pack in packs(older) {
+    for pack in packs(older) {
         if pack.first().is_some_and(|table| table.at.inline.is_some()) {
             continue;
         }
-        let members = pack.len();
-        pack.retain(|table| match left.checked_sub(table.at.ends) {
-            Some(still) => {
-                left = still;
-                true
-            }
-            None => {
-                left = 0;
-                false
-            }
-        });
-        read_pack(bucket, trouble, &pack).await?.into_iter().for_each(|ends| bytes.extend(ends));
-        if pack.len() < members {
+        let fits = |table: &&&IndexTable| {
+            let still = left.checked_sub(table.at.ends);
+            left = still.unwrap_or_default();
+            still.is_some()
+        };
+        let members = pack.iter().take_while(fits).count();
+        let ends = read_pack(bucket, trouble, &pack, 0..members).await?;
+        for (table, ends) in pack.iter().zip(ends) {
+            // What is damaged is not passed on.
+            IndexTable::new(table.at.clone()).open(bucket, trouble, &ends)?;
+            bytes.extend(ends);
+        }
+        if members < pack.len() {
             break;
         }
     }

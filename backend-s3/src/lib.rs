@@ -57,8 +57,7 @@
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt).
 //! - Memory is the commits since the last checkpoint, a cache, and about six bytes of filters for each
 //!   commit once something cold was read. Large commits are read together up to 8 MiB, or one by one. A
-//!   merge of tables has the new one in memory, which is that of 131,072 commits up to some two millions of
-//!   them: 25 MB of small ones.
+//!   merge of tables has the new one in memory, up to 43 MB where there are a million small commits.
 //!
 //! # What the service has to do
 //!

@@ -29,8 +29,11 @@ pub(crate) struct Pace {
     pub(crate) bytes: usize,
 }
 
-/// How much of a tail is in memory at most while everything is derived anew.
-const REBUILD_COMMITS: usize = 1_024;
+/// So many commits are read together at most.
+const TOGETHER: u64 = 1_024;
+/// How much of a tail is in memory at most while it is read: more than there is between two checkpoints, but
+/// where nothing was derived for long.
+const REBUILD_COMMITS: usize = 4_096;
 const REBUILD_BYTES: usize = 8 << 20;
 
 #[derive(Debug)]
@@ -123,7 +126,7 @@ impl Listed {
     /// The last of the commits after a version that are to be read together. Those that are not listed
     /// are there, too, or what is there is damaged.
     fn piece_after(&self, version: Version) -> Option<Version> {
-        let furthest = Version::new(version.get().saturating_add(REBUILD_COMMITS as u64));
+        let furthest = Version::new(version.get().saturating_add(TOGETHER));
         let (mut bytes, mut last) = (0, None);
         for (listed, size) in self.sizes.range(version.next()..) {
             bytes += size;

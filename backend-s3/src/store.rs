@@ -38,7 +38,7 @@ use crate::view::View;
 /// | [`head`](ReplicaStore::head), when nothing is new | 1 GET, of what is not there |
 /// | a read of what is in memory | none |
 /// | a read of one record, changeset or log entry that is not | 1 GET |
-/// | the first such read of a handle | 1 GET more, of the filters of all tables up to some two million commits |
+/// | the first such read of a handle | 1 GET more, of the filters of all tables: 6 MB for a million commits; then 2 |
 /// | a page of a scan that is not | 1 GET for each table with keys in it, or 64 KiB of the log |
 /// | opening | 2, or 3 where one writer may; 2 for up to 64 commits since the last checkpoint; 1 for each 64 more |
 /// | the first of all that is asked of a handle, if it is not [`head`](ReplicaStore::head) | 1 GET, of what is not there |

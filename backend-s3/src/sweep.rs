@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use prophet_files::manifest::MANIFEST;
 use prophet_store::StoreError;
 
-use crate::layout::{INDEX, LOG, PROBE};
+use crate::layout::{INDEX, LOG, PROBE, is_derived};
 use crate::root::{FoundRoot, Root};
 use crate::shared::Shared;
 
@@ -13,11 +13,13 @@ use crate::shared::Shared;
 const AGE: i64 = 24 * 60 * 60;
 /// So many objects of a directory are looked at.
 const MOST: usize = 100_000;
+/// And so many removed, so that whoever waits for it does not wait for long.
+const REMOVED: usize = 1_000;
 
 impl Shared {
-    /// Removes derived objects that the root does not name and that are a day older than the youngest there
-    /// is, by the clock of the service: checkpoints that lost wrote them, or the one that was to remove them
-    /// could not. How many.
+    /// Removes derived objects that no root names, a thousand at most, that are a day older than the root, by
+    /// the clock of the service: checkpoints that lost wrote them, or the one that was to remove them could
+    /// not. How many.
     ///
     /// # Errors
     /// What failed; some may be gone by then.
@@ -31,24 +33,28 @@ impl Shared {
                 objects.push((format!("{directory}/{}", found.name), found.modified));
             }
         }
-        let youngest = objects.iter().map(|(_, modified)| *modified).max();
-        let Some(before) = youngest.map(|it| it.saturating_sub(AGE)) else { return Ok(0) };
-        objects.retain(|(_, modified)| *modified < before);
-        if objects.is_empty() {
-            return Ok(0);
-        }
-        // After the listing: what is named by now is there to stay.
-        let root = match Root::fetch(&self.bucket, &[]).await? {
+        // Read after the listing, it names all that others have come to need meanwhile.
+        let place = self.bucket.place_of(MANIFEST);
+        let object = self.bucket.get(MANIFEST).await?;
+        let object = object.ok_or_else(|| StoreError::corrupt(&*place, "it is not there"))?;
+        let root = match Root::decode(&place, &object, &[]) {
             FoundRoot::Root(root) => root,
             FoundRoot::Damaged(error) => return Err(error),
             FoundRoot::Missing | FoundRoot::Tree => {
-                let place = self.bucket.place_of(MANIFEST);
-                return Err(StoreError::corrupt(place, "there is no root to say what is needed"));
+                return Err(StoreError::corrupt(place, "it is that of a published tree"));
             }
         };
-        let retired = root.retired.iter().map(|retired| retired.name.as_str());
-        let needed: BTreeSet<&str> = root.names().chain(retired).collect();
-        objects.retain(|(name, _)| !needed.contains(name.as_str()));
+        // This handle may have derived more than it could say so far.
+        let own = self.state();
+        let roots = [&*root, &*own.root];
+        let retired = roots.iter().flat_map(|root| &root.retired).map(|it| it.name.as_str());
+        let needed: BTreeSet<&str> =
+            roots.iter().flat_map(|root| root.names()).chain(retired).collect();
+        let before = object.modified.saturating_sub(AGE);
+        objects.retain(|(name, modified)| {
+            *modified < before && is_derived(name) && !needed.contains(name.as_str())
+        });
+        objects.truncate(REMOVED);
         for (name, _) in &objects {
             self.bucket.delete(name).await?;
         }

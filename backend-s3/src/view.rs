@@ -48,8 +48,7 @@ impl<'a> View<'a> {
 impl<'a> Map for View<'a> {
     type Scan = Walk<'a>;
 
-    /// Looks at what is nearest first: at tables whose ends the root does not have only if the others do not
-    /// have the key.
+    /// Looks at what is newest first, and opens a table only if no newer one has the key.
     async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         for memory in &self.state.layers {
             if let Some(known) = memory.get(key) {

@@ -318,3 +318,31 @@ fn where_the_ends_of_tables_are_far_apart_each_part_is_one_request() {
         assert!(fixture.open().await.verify().await.unwrap().is_sound());
     });
 }
+
+#[test]
+fn whoever_goes_on_to_a_new_table_reads_no_others_again() {
+    let made = changesets(1, 1_500);
+    let fixture = Fixture::new();
+    let options = on_one_thread(1).checkpoint_every(4);
+    block_on(async {
+        let created = options.create_in(Arc::clone(&fixture.store), "bugs", identity(9));
+        let store = created.await.unwrap();
+        let reader = options.open_in(Arc::clone(&fixture.store), "bugs").await.unwrap();
+        let unknown = [changesets(2, 1)[0].digest()];
+        let (mut head, mut received) = (Head::EMPTY, Vec::new());
+        for (number, changeset) in made.iter().enumerate() {
+            head = commit(&store, changeset, head).await.head();
+            if number >= 1_000 {
+                reader.head().await.unwrap();
+                let (found, asked) = fixture.counted(reader.find_changesets(&unknown)).await;
+                assert_eq!(found.unwrap().value, [None]);
+                received.extend(Some(asked.total().received).filter(|bytes| *bytes > 0));
+            }
+        }
+        println!("{received:?} bytes for the ends of tables");
+        // First those of all tables, and then those of each new one, once of one that is long.
+        let (all, new) = received.split_first().unwrap();
+        assert!(new.len() >= 5, "{received:?}");
+        assert!(new.iter().filter(|bytes| *bytes * 10 > *all).count() <= 1, "{received:?}");
+    });
+}
