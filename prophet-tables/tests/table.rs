@@ -31,6 +31,7 @@ fn read(bytes: Vec<u8>) -> Result<Entries, TableError> {
     let len = bytes.len() as u64;
     block_on(async {
         let table = Table::open(bytes, len, "a table".into()).await?;
+        assert_eq!(table.place(), "a table");
         let cache = BlockCache::new(1 << 20);
         let mut cursor = table.seek(KeyRange::all(), Direction::Forward, &cache);
         let mut entries = Vec::new();

@@ -91,16 +91,12 @@ impl SearchArgs {
         if let Some(limit) = self.limit {
             query = query.limit(limit);
         }
-        let mut found = view.find(&query, beyond);
         if self.count {
-            let mut count: u64 = 0;
-            while let Some(record) = found.next().await {
-                record?;
-                count += 1;
-            }
+            let count = view.count(&query, self.limit, beyond).await?;
             context.output.thing(&json!(count), &count.to_string())?;
             return Ok(Exit::Done);
         }
+        let found = view.find(&query, beyond);
         let shown = records::show(context.output, &session, found, &self.columns).await?;
         if shown == 0 {
             let any = session.replica.find(&Query::of(&self.record_type)?.limit(1)).next().await;

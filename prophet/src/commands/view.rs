@@ -1,5 +1,6 @@
 //! What is looked at: the replica as it is, or as it was.
 
+use futures_lite::StreamExt as _;
 use prophet_store::{AsOf, Predicate, Query, Record, RecordKey, Replica, Streamed};
 use regex::Regex;
 
@@ -46,6 +47,30 @@ impl View {
             Self::Now(replica) => replica.find_where(&query, accept),
             Self::Then(then) => then.find_where(&query, accept),
         }
+    }
+
+    /// How many there are, up to the limit of the query. Where every record of a type counts, none is
+    /// decoded.
+    pub(crate) async fn count(
+        &self,
+        query: &Query,
+        limit: Option<u64>,
+        beyond: Beyond,
+    ) -> Result<u64> {
+        if beyond.grep.is_none() {
+            let query = beyond.within(query.clone());
+            let count = match self {
+                Self::Now(replica) => replica.count(&query).await?,
+                Self::Then(then) => then.count(&query).await?,
+            };
+            return Ok(limit.map_or(count, |limit| count.min(limit)));
+        }
+        let (mut found, mut count) = (self.find(query, beyond), 0);
+        while let Some(record) = found.next().await {
+            record?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     pub(crate) async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {

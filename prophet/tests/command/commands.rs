@@ -143,7 +143,17 @@ fn search_takes_conditions_orders_limits_and_patterns() {
     assert_eq!(titles(&["--sort", "priority:down", "--limit", "2"]), ["four", "three"]);
     assert_eq!(titles(&["--sort", "status,title"]), ["three", "CLI one", "four", "two"]);
     assert_eq!(titles(&["!owner"]).len(), 4);
-    assert_eq!(ada.does(&["search", "bug", "status=open", "--count"]), "3\n");
+    for (words, count) in [
+        (&["status=open"][..], "3\n"),
+        (&[], "4\n"),
+        (&["--limit", "2"], "2\n"),
+        (&["--any", "title=three", "priority>=10"], "2\n"),
+        (&["--grep", "t[wh]"], "2\n"),
+        (&["--grep", "t[wh]", "--limit", "1"], "1\n"),
+    ] {
+        assert_eq!(ada.does(&[&["search", "bug", "--count"], words].concat()), count, "{words:?}");
+    }
+    assert_eq!(ada.does(&["as-of", "2", "search", "bug", "--count"]), "2\n");
     let shown = ada.does(&["search", "bug", "priority<3", "--columns", "title,owner"]);
     assert_eq!(shown, "#  title    owner\n1  CLI one\n2  two\n");
     let none = ada.runs(&["search", "bug", "status=none"]);

@@ -59,7 +59,7 @@ fn the_log_tells_each_request_and_is_not_needed() {
     let log = served.log();
     let log: Vec<serde_json::Value> =
         log.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let answered = log.iter().find(|event| event["path"] == "/store/scan_records");
+    let answered = log.iter().find(|event| event["path"] == "/store/count_records");
     let answered = answered.unwrap_or_else(|| panic!("{log:#?}"));
     assert_eq!(answered["method"], "POST");
     assert_eq!(answered["status"], 200);
