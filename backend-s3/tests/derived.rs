@@ -134,6 +134,38 @@ fn a_checkpoint_that_fails_at_any_request_loses_nothing_and_the_next_one_mends_i
     }
 }
 
+/// The root is there, and only nobody was told: it counts, and the next one is put in its place at once.
+#[test]
+fn a_root_whose_answer_is_lost_is_gone_on_from() {
+    let made = changesets(1, 12);
+    for lost in [Refusal::Dropped, Refusal::TimedOut, Refusal::PreconditionFailed] {
+        let options = on_one_thread(1).checkpoint_every(0);
+        let (fixture, before) = Fixture::new(options, &made[..1]);
+        let mut head = before.0;
+        block_on(async {
+            let store = fixture.open().await.unwrap();
+            for (number, changesets) in made[1..].chunks(3).enumerate() {
+                for changeset in changesets {
+                    let commit = commit_of(changeset, head, commit_id(1, head.version.get()));
+                    head = store.commit(&commit).await.unwrap();
+                }
+                let on_root = |kind| Rule::new(Fault::Lose(lost)).on(kind).below("bugs/manifest");
+                let plan = [Kind::Update, Kind::Create].map(|kind| on_root(kind).times(1));
+                if number == 1 {
+                    fixture.bucket.plan(plan.into_iter().fold(Plan::new(), Plan::with));
+                }
+                let before = fixture.bucket.requests();
+                assert!(store.checkpoint().await.unwrap(), "{lost:?}, {number}");
+                let asked = fixture.bucket.requests().since(&before);
+                let roots = asked.of(Kind::Update).requests + asked.of(Kind::Create).requests;
+                assert!(roots <= 1 + u64::from(number == 1), "{lost:?}, {number}: {asked}");
+                assert_eq!(asked.of(Kind::Get).requests, u64::from(number == 1), "{asked}");
+                fixture.bucket.plan(Plan::new());
+            }
+        });
+    }
+}
+
 #[test]
 fn checkpoints_that_fail_are_told_of_and_tried_ever_less_often() {
     let made = changesets(1, 120);

@@ -177,10 +177,28 @@ mod tests {
         for wrong in wrong {
             assert!(block(wrong).is_err(), "{wrong:?}");
         }
+        // The longest keys, whole and shared, and one byte more.
+        let long = vec![b'k'; MOST_KEY];
+        let with_end = |shared: usize, end: u8| block(&[(0, &long), (shared, &[end])]);
+        assert_eq!(with_end(MOST_KEY - 1, b'l').unwrap().key(1).len(), MOST_KEY);
+        assert!(with_end(MOST_KEY, b'a').is_err());
+        assert!(block(&[(0, &[b'k'; MOST_KEY + 1])]).is_err());
         // The lengths of these go beyond the end.
         assert!(Block::decode(vec![0, 5, 0, 1]).is_err());
         assert!(Block::decode(vec![0, 1, 9, 1]).is_err());
         assert!(Block::decode(vec![0, 253, 255, 255, 255, 255, 255, 255, 255, 255, 0]).is_err());
+    }
+
+    #[test]
+    fn what_it_takes_is_told() {
+        let mut raw = Vec::new();
+        for number in 0..1_000_u32 {
+            put(&mut raw, 0, &number.to_be_bytes(), Some(b"value"));
+        }
+        raw.shrink_to_fit();
+        let least = raw.len() + 1_000 * (4 + size_of::<Slot>());
+        let cost = Block::decode(raw).unwrap().cost();
+        assert!((least..least + 1_000).contains(&cost), "{cost} of at least {least}");
     }
 
     proptest! {
