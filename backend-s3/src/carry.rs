@@ -14,10 +14,10 @@ use prophet_store::Version;
 use crate::state::State;
 
 /// So many bytes of other commits are in an object at most, before they are compressed.
-const MOST: usize = 32 << 10;
+const MOST: usize = 256 << 10;
 
 /// What is longer is not brought along, and not kept for it.
-pub(crate) const LONGEST: usize = MOST;
+pub(crate) const LONGEST: usize = 16 << 10;
 
 /// The last version that the object of this one does not bring along.
 fn beyond(version: u64) -> u64 {
@@ -101,11 +101,17 @@ mod tests {
             along(&state).iter().map(|content| content.len()).collect::<Vec<_>>()
         };
         assert_eq!(of(&[1, 2, 3]), [3, 2, 1]);
-        assert_eq!(of(&[1, MOST, 3]), [3]);
-        assert_eq!(of(&[1, MOST - 3, 3]), [3, MOST - 3]);
-        assert_eq!(of(&[1, MOST + 1, 3]), [3]);
-        assert_eq!(of(&[1, 2, MOST]), [MOST]);
-        assert_eq!(of(&[1, 2, MOST + 1]), [0; 0]);
+        assert_eq!(of(&[1, LONGEST, 3]), [3, LONGEST, 1]);
+        assert_eq!(of(&[1, LONGEST + 1, 3]), [3]);
+        assert_eq!(of(&[1, 2, LONGEST + 1]), [0; 0]);
+        // Thirty-two of these fit, and not a byte more.
+        let mut sizes = [MOST / 32; 39];
+        assert_eq!(of(&sizes).len(), 32);
+        sizes[38] = 1;
+        assert_eq!(of(&sizes).len(), 32);
+        sizes[7] -= 1;
+        sizes[6] = 1;
+        assert_eq!(of(&sizes).len(), 33);
     }
 
     #[test]
