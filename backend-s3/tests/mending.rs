@@ -411,11 +411,13 @@ fn what_nobody_needs_goes_once_it_is_a_day_old() {
         fixture.bucket.advance(hours * HOUR);
         head = commit(&store, next.next().unwrap(), head);
         assert!(block_on(store.checkpoint()).unwrap());
-        block_on(store.sweep())
     };
-    assert_eq!(go_on(0).unwrap(), 0);
-    assert_eq!(go_on(23).unwrap(), 0);
-    fixture.bucket.insert(&STRAYS[0].replace("ab", "cd"), "somebody may be about to name it");
+    let sweep = |handle: &S3Store| block_on(handle.sweep());
+    for hours in [0, 23] {
+        go_on(hours);
+        assert_eq!(sweep(&store).unwrap(), 0);
+    }
+    fixture.bucket.insert(&STRAYS[0].replace("0123", "4567"), "somebody may be about to name it");
     // Nobody knows what is needed.
     fixture.bucket.advance(2 * HOUR);
     let root = fixture.bucket.object("bugs/manifest.json").unwrap();
@@ -424,13 +426,14 @@ fn what_nobody_needs_goes_once_it_is_a_day_old() {
             Some(text) => fixture.bucket.insert("bugs/manifest.json", text),
             None => fixture.bucket.remove("bugs/manifest.json"),
         }
-        assert!(block_on(store.sweep()).is_err());
+        assert!(sweep(&store).is_err());
     }
     fixture.bucket.insert("bugs/manifest.json", root);
     let before = fixture.bucket.contents().len();
     assert!(STRAYS.iter().all(|stray| fixture.bucket.object(stray).is_some()));
 
-    assert_eq!(go_on(0).unwrap(), STRAYS.len());
+    go_on(0);
+    assert_eq!(sweep(&store).unwrap(), STRAYS.len());
     assert!(STRAYS.iter().all(|stray| fixture.bucket.object(stray).is_none()));
     let written = 3;
     assert_eq!(fixture.bucket.contents().len(), before - STRAYS.len() + written);
@@ -440,6 +443,16 @@ fn what_nobody_needs_goes_once_it_is_a_day_old() {
     assert!(names.retired.iter().all(|it| fixture.bucket.object(&format!("bugs/{it}")).is_some()));
     assert!(foreign.iter().all(|foreign| fixture.bucket.object(foreign).is_some()));
     assert!(block_on(fixture.open(&options).verify()).unwrap().is_sound());
+
+    // Whoever may not write removes nothing, and of very many nobody waits for all.
+    for number in 0..1_100 {
+        fixture.bucket.insert(&format!("bugs/log/{number:08}-0123abcd.jsonl.zst"), "left");
+    }
+    let reader = fixture.open(&options.clone().read_only(true));
+    go_on(25);
+    for (handle, removed) in [(&reader, 0), (&store, 1_000), (&store, 101), (&store, 0)] {
+        assert_eq!(sweep(handle).unwrap(), removed);
+    }
 }
 
 /// Whatever one of them derived on its own, what the root names is there.
