@@ -77,6 +77,15 @@ impl Failing {
     }
 }
 
+/// What a root may be put in the place of, besides the one that it was made from and what cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    Nothing,
+    /// One of an earlier generation, which names what is damaged or gone: by whoever has just made all that
+    /// the new one names. Of that, nothing can be gone.
+    Earlier,
+}
+
 impl Shared {
     /// Makes a checkpoint if one is due. Nobody waits for what comes of it: it is noted.
     pub(crate) async fn derive_by_itself(&self) {
@@ -138,7 +147,7 @@ impl Shared {
     async fn is_due_for_us(&self) -> Result<bool, StoreError> {
         // Whoever made a commit with a round number right after the last checkpoint need not look.
         let state = self.state();
-        if state.tail.len() == self.pace_after(&state.root) {
+        if state.tail.len() == self.pace_after(&state.root) || state.root.is_ahead() {
             return Ok(true);
         }
         self.sync_root().await?;
@@ -151,10 +160,16 @@ impl Shared {
     /// What failed. Nothing that counts is lost by it, and the next one does it again.
     pub(crate) async fn checkpoint(&self) -> Result<bool, StoreError> {
         let state = self.state();
-        if state.tail.is_empty() || self.read_only {
-            return Ok(false);
+        let mut root = match state.tail.is_empty() {
+            _ if self.read_only => return Ok(false),
+            false => derive(&self.bucket, &self.trouble, &state).await?,
+            true if state.root.is_ahead() => Root::clone(&state.root),
+            true => return Ok(false),
+        };
+        if state.root.is_ahead() {
+            // Others have needed it until now.
+            root.retired.iter_mut().for_each(|retired| retired.at = state.head.version);
         }
-        let mut root = derive(&self.bucket, &self.trouble, &state).await?;
         // Handles go on to a new root once their tail has twice as many commits as there are in between.
         let pace = match self.pace_after(&state.root) {
             0 => CHECKPOINT_COMMITS,
@@ -165,7 +180,7 @@ impl Shared {
             retired.at.get().saturating_add(grace) > state.head.version.get()
         });
         root.retired = kept;
-        if !self.put_root(root).await? {
+        if !self.put_root(root, Over::Nothing).await? {
             return Ok(false);
         }
         // An object that nobody names harms nobody: what fails here is left.
@@ -181,8 +196,9 @@ impl Shared {
 
     /// Puts a root in the place of the one that it was made from, unless somebody else did first.
     /// Whether that is the root now.
-    pub(crate) async fn put_root(&self, mut root: Root) -> Result<bool, StoreError> {
+    pub(crate) async fn put_root(&self, mut root: Root, over: Over) -> Result<bool, StoreError> {
         const TRIES: usize = 3;
+        root.published = true;
         let bytes = bytes::Bytes::from(root.encode());
         root.bytes = bytes.len();
         let place = self.bucket.place_of(MANIFEST);
@@ -215,14 +231,18 @@ impl Shared {
                 return Err(failed.at(&place, WRITING));
             }
             match Root::decode(&place, &object, &root.tables) {
-                // Even if it goes less far: of a generation, each root is made from the one before, so that
-                // what one of them does not need any more none of them does.
-                FoundRoot::Root(theirs) if theirs.generation >= root.generation => {
+                FoundRoot::Root(theirs)
+                    if over == Over::Earlier && theirs.generation < root.generation =>
+                {
+                    before = Some(object.version);
+                }
+                // Even if it goes less far: each root is made from the one before, so that what one of them
+                // does not need any more none of them does.
+                FoundRoot::Root(theirs) => {
                     self.go_on_from(*theirs).await?;
                     return Ok(false);
                 }
                 FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => return Err(error),
-                // It may name what is not there, or cannot be read.
                 _ => before = Some(object.version),
             }
         }
@@ -250,7 +270,7 @@ impl Shared {
     /// Goes on from a root that is there now.
     pub(crate) fn adopt(&self, root: Root) {
         let root = Arc::new(root);
-        self.change(|current| current.rebase(&root));
+        self.change(|current| current.rebase(&root).filter(|_| root.rank() > current.root.rank()));
     }
 
     /// Whether whoever made this commit is to derive something now. Of many writers that is, as a
@@ -261,6 +281,9 @@ impl Shared {
             return false;
         }
         let len = state.tail.len();
+        if state.root.is_ahead() {
+            return true;
+        }
         let round = state.head.version.get().is_multiple_of(commits as u64);
         let late = len >= commits.saturating_add(commits / 2);
         (len >= commits && round) || late || state.tail_bytes() >= self.pace.bytes

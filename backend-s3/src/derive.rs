@@ -38,6 +38,7 @@ pub(crate) async fn derive(
 ) -> Result<Root, StoreError> {
     let before = &state.root;
     let mut root = Root::clone(before);
+    root.published = false;
     root.head = state.head;
     root.seen = state.seen.clone();
     let mut objects = Vec::new();

@@ -142,11 +142,12 @@ pub(crate) async fn follow(
         let read = versions.map(|version| read_commit(bucket, identity, version));
         let mut longest = 1;
         for (commit, version) in together(read).await.into_iter().zip(first + 1..) {
-            let Some(Decoded { commit, content, .. }) = commit? else {
+            let Some(Decoded { commit, content, before }) = commit? else {
                 return Ok(Followed { state, ended: true });
             };
             let place = bucket.place_of(&layout::commit(Version::new(version)));
-            longest = longest.max(content.len());
+            let along: usize = before.iter().map(|content| content.len()).sum();
+            longest = longest.max(content.len() + along);
             state = state.follow(&place, Recent::new(commit, content))?;
         }
         if state.tail.len() >= most || state.tail_bytes() >= most_bytes {

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prophet_files::manifest::MANIFEST;
+use object_store::UpdateVersion;
 use prophet_store::StoreError;
 
+use crate::checkpoint::Over;
 use crate::follow::End;
 use crate::identity::Declared;
 use crate::root::{FoundRoot, Root};
@@ -106,9 +107,11 @@ impl Shared {
             FoundRoot::Damaged(error @ StoreError::NewerFormat { .. }) => return Err(error),
             found => found,
         };
-        let generation = match &found {
-            FoundRoot::Root(root) => root.generation.max(state.root.generation),
-            _ => state.root.generation,
+        let (generation, there) = match &found {
+            FoundRoot::Root(root) => {
+                (root.generation.max(state.root.generation), root.version.clone())
+            }
+            _ => (state.root.generation, None),
         };
         if let FoundRoot::Root(root) = found
             && !root.names().any(|name| amiss.contains(&self.bucket.place_of(name)))
@@ -118,7 +121,7 @@ impl Shared {
                 return Ok(Healed::GoneOn);
             }
         }
-        self.rebuild(generation).await?;
+        self.rebuild(generation, there).await?;
         Ok(Healed::Anew)
     }
 
@@ -135,23 +138,30 @@ impl Shared {
     }
 
     /// Derives everything anew from the commits. A handle that may not write has all of it in memory.
-    /// `generation` is that of what is there, as far as that is known.
-    pub(crate) async fn rebuild(&self, generation: u64) -> Result<(), StoreError> {
-        let there = self.bucket.get(MANIFEST).await?.map(|object| object.version);
+    /// `generation` and `there` are of the root that is there, as far as that is known.
+    pub(crate) async fn rebuild(
+        &self,
+        generation: u64,
+        there: Option<UpdateVersion>,
+    ) -> Result<(), StoreError> {
         let declared = Declared::fetch(&self.bucket).await?;
         let sharers = declared.map_or(self.state().root.sharers, |declared| declared.sharers);
         let mut nothing = Root::nothing(self.identity, sharers);
-        // What is there counts for less than what is made now, but only if others get to see that.
-        nothing.generation = generation.saturating_add(u64::from(!self.read_only));
+        (nothing.generation, nothing.version) = (generation, there);
         let listed = self.listed(None).await?;
         let state = self.catch_up(State::of(Arc::new(nothing)), listed, End::Asked).await?;
-        let root = Root { version: there, ..Root::clone(&state.root) };
-        if self.replace(&state) && !self.read_only {
-            // It is in the place of what is there, unless others have made everything anew meanwhile.
-            if self.put_root(root.clone()).await.is_err() {
-                // The next checkpoint puts it there.
-                self.adopt(root);
-            }
+        if self.read_only {
+            // It is never put there, and stays until others have more.
+            let root = Arc::new(Root { published: true, ..Root::clone(&state.root) });
+            self.replace(&State { root, ..state });
+            return Ok(());
+        }
+        if self.replace(&state) {
+            // What is there counts for less, so this is put in its place, unless others have made everything
+            // anew meanwhile. Where that fails, the next checkpoint does it, if nobody else made one.
+            let generation = generation.saturating_add(1);
+            let _ =
+                self.put_root(Root { generation, ..Root::clone(&state.root) }, Over::Earlier).await;
         }
         Ok(())
     }

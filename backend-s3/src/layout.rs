@@ -57,7 +57,9 @@ pub(crate) fn is_derived(name: &str) -> bool {
             })
         }
         PROBE => name.split_once('-').is_some_and(|(nonce, number)| {
-            hexadecimal(nonce, 32) && number.bytes().all(|it| it.is_ascii_digit())
+            hexadecimal(nonce, 32)
+                && !number.is_empty()
+                && number.bytes().all(|it| it.is_ascii_digit())
         }),
         _ => false,
     }

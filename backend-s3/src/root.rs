@@ -60,8 +60,11 @@ pub(crate) struct Root {
     pub(crate) retired: Vec<Retired>,
     /// How long the object is; 0 if it is not there.
     pub(crate) bytes: usize,
-    /// How the object is named in a condition; `None` if it is not there.
+    /// How the object is named in a condition that is there, or from which this was made; `None` if there
+    /// is none.
     pub(crate) version: Option<UpdateVersion>,
+    /// Whether it is there for others, or has been: or else it was made here, and not put there yet.
+    pub(crate) published: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,12 +131,19 @@ impl Root {
             retired: Vec::new(),
             bytes: 0,
             version: None,
+            published: false,
         }
     }
 
-    /// Of two roots, the one with more of this is to be gone on from.
-    pub(crate) const fn rank(&self) -> (u64, Version) {
-        (self.generation, self.head.version)
+    /// Of two roots, the one with more of this is to be gone on from: one that others have sooner than one
+    /// that nobody may ever get to see.
+    pub(crate) const fn rank(&self) -> (u64, bool, Version) {
+        (self.generation, self.published, self.head.version)
+    }
+
+    /// Whether it has something that others do not know of.
+    pub(crate) fn is_ahead(&self) -> bool {
+        !self.published && self.head.version > Version::ZERO
     }
 
     /// The names of all objects that it needs.
@@ -257,6 +267,7 @@ impl Root {
             retired: retired.collect(),
             bytes: object.bytes.len(),
             version: Some(object.version.clone()),
+            published: true,
         }))
     }
 

@@ -104,7 +104,7 @@ impl Opening {
             deriving: AtomicBool::new(false),
         };
         match rebuild {
-            true => shared.rebuild(0).await?,
+            true => shared.rebuild(0, None).await?,
             false => {
                 let root = Arc::clone(&shared.state().root);
                 shared.advance(&shared.load(root, End::Listed).await?);

@@ -189,6 +189,28 @@ mod tests {
         (state.head.version.get(), state.root.head.version.get(), state.tail.len())
     }
 
+    /// Such a commit was begun before the root was there for all, or before that of others was gone on from.
+    #[test]
+    fn a_commit_on_its_way_brings_back_no_root_that_nobody_else_has() {
+        let identity = Identity::new_database().unwrap();
+        let nothing = State::of(Arc::new(Root::nothing(identity, Sharers::Several)));
+        let one = after(&nothing, 1);
+        let two = after(&one, 2);
+        let published =
+            |state: &State| Arc::new(Root { published: true, ..Root::clone(&derived(state)) });
+        let own = two.rebase(&derived(&two)).unwrap();
+        let three = after(&own, 3);
+        // The same one, and that of somebody who was behind.
+        let there = two.rebase(&published(&two)).unwrap();
+        let behind = two.rebase(&published(&one)).unwrap();
+        for (current, tail) in [(there, 1), (behind, 2)] {
+            assert!(current.joined(&own).is_none());
+            let joined = current.joined(&three).unwrap();
+            assert!(joined.root.published);
+            assert_eq!((joined.head, joined.tail.len()), (three.head, tail));
+        }
+    }
+
     #[test]
     fn a_checkpoint_and_a_commit_that_meet_both_count() {
         let identity = Identity::new_database().unwrap();
