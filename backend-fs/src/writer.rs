@@ -110,8 +110,8 @@ impl Worker {
             Err(error) => Err(self.shared.place.io("looking at the lock")(error)),
         };
         if lock.unlock().or_else(|_| lock.unlock()).is_err() {
-            // Others would wait for as long as this handle is open: its end gives it back as well.
-            self.shared.stop();
+            // Others would wait for as long as this handle is open: closing the file gives it back as well.
+            // Nothing is written any more; what others write is read all the same.
             self.lock = None;
         }
         acted
