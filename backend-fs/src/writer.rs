@@ -77,7 +77,8 @@ impl Worker {
     /// Writes what others read without this library, as far as it is not of the last commit. It is
     /// derived, and tried again a little later if it fails.
     fn tell(&mut self, views: bool) {
-        if self.shared.is_stopped() || (self.untold.is_none() && !views) {
+        let ended = self.shared.is_stopped() || self.lock.is_none();
+        if ended || (self.untold.is_none() && !views) {
             self.untold = None;
             return;
         }
