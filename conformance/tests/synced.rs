@@ -25,6 +25,11 @@ const ADDRESS: &str = "SYNCED_ADDRESS";
 const ACKNOWLEDGED: &str = "acknowledged edit ";
 const EDITS: usize = 20;
 
+/// What an edit writes and no other one does.
+fn title(edit: usize) -> String {
+    format!("title of edit {edit};")
+}
+
 fn harness(name: &str) -> Box<dyn Harness> {
     match name {
         "fs" => Box::new(FsHarness::new()),
@@ -44,16 +49,22 @@ fn edits() {
     block_on(async {
         let replica = Replica::options().open_shared(store).await.unwrap();
         for number in 0..EDITS {
-            let properties = Properties::try_from([("title", "It fails")]).unwrap();
+            let properties = Properties::try_from([("title", title(number))]).unwrap();
             replica.create("bug", properties).await.unwrap();
             println!("{ACKNOWLEDGED}{number}");
         }
     });
 }
 
-/// What was asked of the kernel for files below a directory: `(call, file)`, and each line written to the
-/// output as `("said", line)`.
-fn calls(trace: &str, directory: &str) -> Vec<(String, String)> {
+/// What the kernel did for the other process.
+enum Call<'a> {
+    Acknowledged(usize),
+    Synced { file: &'a str },
+    Wrote { file: &'a str, bytes: &'a str },
+}
+
+/// What was asked of the kernel for files below a directory, and what was said.
+fn calls<'a>(trace: &'a str, directory: &str) -> Vec<Call<'a>> {
     let mut unfinished: BTreeMap<&str, &str> = BTreeMap::new();
     let mut calls = Vec::new();
     for line in trace.lines() {
@@ -71,20 +82,23 @@ fn calls(trace: &str, directory: &str) -> Vec<(String, String)> {
         // It has to have gone well.
         let went_well = result.rsplit_once("= ").is_some_and(|(_, it)| !it.starts_with('-'));
         let Some((_, file)) = arguments.split_once('<').filter(|_| went_well) else { continue };
-        let Some((file, rest)) = file.split_once('>') else { continue };
+        let Some((file, bytes)) = file.split_once('>') else { continue };
         if file.starts_with(directory) {
-            calls.push((call.to_owned(), file.to_owned()));
-        } else if let Some((_, said)) = rest.split_once(ACKNOWLEDGED) {
-            let number = said.chars().take_while(char::is_ascii_digit).collect();
-            calls.push(("said".to_owned(), number));
+            calls.push(match call {
+                "fsync" | "fdatasync" => Call::Synced { file },
+                _ => Call::Wrote { file, bytes },
+            });
+        } else if let Some((_, said)) = bytes.split_once(ACKNOWLEDGED) {
+            let end = said.find(|digit: char| !digit.is_ascii_digit()).unwrap();
+            calls.push(Call::Acknowledged(said[..end].parse().unwrap()));
         }
     }
     calls
 }
 
-/// Each edit was written to a file of these, and all that was written to those was synced before it was
-/// acknowledged.
-fn check(task: &str, counts: impl Fn(&str) -> bool) {
+/// Each edit wrote something that counts, by its file, its bytes and what only this edit writes, and all of
+/// that was synced before the edit was acknowledged.
+fn check(task: &str, counts: impl Fn(&str, &str, &str) -> bool) {
     let harness = harness(task);
     let place = harness.place();
     let identity = Identity {
@@ -99,7 +113,14 @@ fn check(task: &str, counts: impl Fn(&str) -> bool) {
     let directory = directory.parent().unwrap().to_str().unwrap();
     let trace = tempfile::NamedTempFile::new().unwrap();
     let output = Command::new("strace")
-        .args(["-f", "-y", "-s", "64", "-e", "trace=write,writev,pwrite64,pwritev,fsync,fdatasync"])
+        .args([
+            "-f",
+            "-y",
+            "-s",
+            "4096",
+            "-e",
+            "trace=write,writev,pwrite64,pwritev,fsync,fdatasync",
+        ])
         .arg("-o")
         .arg(trace.path())
         .arg(std::env::current_exe().unwrap())
@@ -111,24 +132,24 @@ fn check(task: &str, counts: impl Fn(&str) -> bool) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let trace = std::fs::read_to_string(trace.path()).unwrap();
-    let (mut written, mut unsynced, mut acknowledged) = (BTreeSet::new(), BTreeSet::new(), 0);
-    for (call, what) in calls(&trace, directory) {
-        match call.as_str() {
-            "said" => {
-                assert_eq!(what, acknowledged.to_string());
-                assert!(!written.is_empty(), "{task}: nothing was written for edit {what}");
-                assert!(unsynced.is_empty(), "{task}: edit {what} before a sync of {unsynced:?}");
-                acknowledged += 1;
-                written.clear();
+    let (mut wrote, mut unsynced, mut acknowledged) = (false, BTreeSet::new(), 0);
+    for call in calls(&trace, directory) {
+        match call {
+            Call::Acknowledged(edit) => {
+                assert_eq!(edit, acknowledged);
+                assert!(wrote, "{task}: nothing was written for edit {edit}");
+                assert!(unsynced.is_empty(), "{task}: edit {edit} before a sync of {unsynced:?}");
+                (wrote, acknowledged) = (false, edit + 1);
             }
-            "fsync" | "fdatasync" => {
-                unsynced.remove(&what);
+            Call::Synced { file } => {
+                unsynced.remove(file);
             }
-            _ if counts(&what) => {
-                written.insert(what.clone());
-                unsynced.insert(what);
+            Call::Wrote { file, bytes } => {
+                if counts(file, bytes, &title(acknowledged)) {
+                    wrote = true;
+                    unsynced.insert(file);
+                }
             }
-            _ => {}
         }
     }
     assert_eq!(acknowledged, EDITS, "{task}: \n{trace}");
@@ -137,16 +158,17 @@ fn check(task: &str, counts: impl Fn(&str) -> bool) {
 #[test]
 fn fs_syncs_what_it_acknowledges() {
     for task in ["fs", "fs_sealed_at_once"] {
-        check(task, |file| file.contains("/log/"));
+        // A segment is sealed, and the next one begun, once the edit that filled it is acknowledged.
+        check(task, |file, bytes, title| file.ends_with(".jsonl") && bytes.contains(title));
     }
 }
 
 #[test]
 fn sled_syncs_what_it_acknowledges() {
-    check("sled", |file| file.ends_with("/db"));
+    check("sled", |file, _, _| file.ends_with("/db"));
 }
 
 #[test]
 fn sqlite_syncs_what_it_acknowledges() {
-    check("sqlite", |file| !file.ends_with("-shm"));
+    check("sqlite", |file, _, _| !file.ends_with("-shm"));
 }
