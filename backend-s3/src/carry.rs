@@ -14,7 +14,7 @@ use prophet_store::Version;
 use crate::state::State;
 
 /// So many bytes of other commits are in an object at most, before they are compressed.
-const MOST: usize = 256 << 10;
+pub(crate) const MOST: usize = 512 << 10;
 
 /// What is longer is not brought along, and not kept for it.
 pub(crate) const LONGEST: usize = 16 << 10;

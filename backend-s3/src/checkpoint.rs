@@ -6,6 +6,7 @@ use prophet_files::manifest::MANIFEST;
 use prophet_store::{StoreError, Version};
 
 use crate::bucket::Attempt;
+use crate::carry;
 use crate::derive::derive;
 use crate::heal::Tries;
 use crate::options::CHECKPOINT_COMMITS;
@@ -16,6 +17,10 @@ use crate::state::State;
 /// For each so many bytes of the root there are as many more commits between checkpoints, up to so often.
 const ROOT_BYTES: usize = 8 << 10;
 const SLOWEST: usize = 15;
+
+/// Commits of so many bytes or more fill what a later one may bring along before there are 64 of them: of
+/// those there are half as many between checkpoints.
+const LONG: usize = carry::MOST / 128;
 
 const WRITING: &str = "writing the root";
 
@@ -160,38 +165,41 @@ impl Shared {
     /// What failed. Nothing that counts is lost by it, and the next one does it again.
     pub(crate) async fn checkpoint(&self) -> Result<bool, StoreError> {
         let state = self.state();
+        let Some(mut root) = self.next_root(&state).await? else { return Ok(false) };
+        // Handles go on to a new root once their tail has twice as many commits as there are in between.
+        let pace = match self.pace_after(&state.root) {
+            0 => CHECKPOINT_COMMITS,
+            commits => commits,
+        } as u64;
+        let (head, grace) = (state.head.version, pace.saturating_mul(GRACE));
+        let unneeded = root.let_go(|at| at.get().saturating_add(grace) <= head.get());
+        if !self.put_root(root, Over::Nothing).await? {
+            return Ok(false);
+        }
+        // An object that nobody names harms nobody: what fails here is left.
+        for name in unneeded {
+            let _ = self.bucket.delete(&name).await;
+        }
+        let round = |version: Version| version.get() / pace.saturating_mul(SWEPT);
+        if round(state.root.head.version) != round(head) {
+            let _ = self.sweep().await;
+        }
+        Ok(true)
+    }
+
+    /// The root that is to follow, if there is something that the one in the bucket does not name.
+    async fn next_root(&self, state: &State) -> Result<Option<Root>, StoreError> {
         let mut root = match state.tail.is_empty() {
-            _ if self.read_only => return Ok(false),
-            false => derive(&self.bucket, &self.trouble, &state).await?,
+            _ if self.read_only => return Ok(None),
+            false => derive(&self.bucket, &self.trouble, state).await?,
             true if state.root.is_ahead() => Root::clone(&state.root),
-            true => return Ok(false),
+            true => return Ok(None),
         };
         if state.root.is_ahead() {
             // Others have needed it until now.
             root.retired.iter_mut().for_each(|retired| retired.at = state.head.version);
         }
-        // Handles go on to a new root once their tail has twice as many commits as there are in between.
-        let pace = match self.pace_after(&state.root) {
-            0 => CHECKPOINT_COMMITS,
-            commits => commits,
-        };
-        let grace = (pace as u64).saturating_mul(GRACE);
-        let (kept, removed) = root.retired.drain(..).partition::<Vec<_>, _>(|retired| {
-            retired.at.get().saturating_add(grace) > state.head.version.get()
-        });
-        root.retired = kept;
-        if !self.put_root(root, Over::Nothing).await? {
-            return Ok(false);
-        }
-        // An object that nobody names harms nobody: what fails here is left.
-        for retired in removed {
-            let _ = self.bucket.delete(&retired.name).await;
-        }
-        let round = |version: Version| version.get() / (pace as u64).saturating_mul(SWEPT);
-        if round(state.root.head.version) != round(state.head.version) {
-            let _ = self.sweep().await;
-        }
-        Ok(true)
+        Ok(Some(root))
     }
 
     /// Puts a root in the place of the one that it was made from, unless somebody else did first.
@@ -284,9 +292,14 @@ impl Shared {
         if state.root.is_ahead() {
             return true;
         }
-        let round = state.head.version.get().is_multiple_of(commits as u64);
+        let (version, bytes) = (state.head.version.get(), state.tail_bytes());
+        let round = version.is_multiple_of(commits as u64);
         let late = len >= commits.saturating_add(commits / 2);
-        (len >= commits && round) || late || state.tail_bytes() >= self.pace.bytes
+        // And more of them than the root, which each checkpoint writes anew.
+        let (half, brought) = (self.pace.commits / 2, state.brought_bytes());
+        let long = brought >= len.saturating_mul(LONG).max(state.root.bytes.saturating_mul(2));
+        let long = long && len >= half && version.is_multiple_of(half as u64);
+        (len >= commits && round) || late || long || bytes >= self.pace.bytes
     }
 
     /// How many commits there are between the checkpoint that wrote this root and the next: more where

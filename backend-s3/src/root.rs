@@ -152,6 +152,12 @@ impl Root {
         segments.chain(self.tables.iter().map(|table| table.at.name.as_str()))
     }
 
+    /// Names no longer what was retired at such versions. The names.
+    pub(crate) fn let_go(&mut self, long_ago: impl Fn(Version) -> bool) -> Vec<String> {
+        let gone = self.retired.extract_if(.., |retired| long_ago(retired.at));
+        gone.map(|retired| retired.name).collect()
+    }
+
     /// The bytes of the object.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut segments: Vec<_> = self.segments.iter().map(|at| at.segment.clone()).collect();

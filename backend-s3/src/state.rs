@@ -121,6 +121,11 @@ impl State {
         self.tail.iter().map(|recent| recent.bytes).sum()
     }
 
+    /// How long those of them are together that later ones may bring along.
+    pub(crate) fn brought_bytes(&self) -> usize {
+        self.tail.iter().filter_map(|recent| recent.content.as_ref()).map(|it| it.len()).sum()
+    }
+
     /// The entries of the tail.
     pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = &LogEntry> {
         self.tail.iter().flat_map(|recent| recent.commit.entries())

@@ -26,6 +26,7 @@ struct Names {
     segments: Vec<String>,
     tables: Vec<(String, u64)>,
     retired: Vec<String>,
+    version: u64,
 }
 
 impl Fixture {
@@ -60,7 +61,8 @@ impl Fixture {
         let tables = list(&root["index"]["tables"]);
         let tables = tables.iter().map(|it| (text(&it["name"]), it["level"].as_u64().unwrap()));
         let retired = list(&root["index"]["retired"]).iter().map(|it| text(&it[0])).collect();
-        Names { segments, tables: tables.collect(), retired }
+        let version = root["version"].as_u64().unwrap();
+        Names { segments, tables: tables.collect(), retired, version }
     }
 
     /// Of what the root names nothing is retired, and all is there.
@@ -265,10 +267,37 @@ fn a_checkpoint_that_covers_less_does_not_keep_others_from_theirs() {
     let asked = fixture.bucket.requests().since(&before).total();
     assert!(asked.requests < 3 * 300, "{asked:?}");
     assert_eq!((ahead.checkpoint_failure(), ahead.warning()), (None, None));
-    let root = fixture.bucket.object("bugs/manifest.json").unwrap();
-    let root: serde_json::Value = serde_json::from_slice(&root).unwrap();
-    assert!(root["version"].as_u64().unwrap() > 4_400);
-    fixture.check_names();
+    assert!(fixture.check_names().version > 4_400);
+}
+
+/// It was retired while nobody else knew of that, and others still go by the root that names it.
+#[test]
+fn what_others_need_until_a_root_is_there_is_not_removed_with_it() {
+    let made = changesets(1, 4_800);
+    let mut next = made.iter();
+    let fixture = Fixture::new(Settings::plain(1));
+    let none = on_one_thread(1).checkpoint_every(0);
+    let other = fixture.create(&none);
+    let mut head = Head::EMPTY;
+    // With one more, sixteen tables are there to be merged.
+    for _ in 0..15 {
+        head = next.by_ref().take(5).fold(head, |head, it| commit(&other, it, head));
+        assert!(block_on(other.checkpoint()).unwrap());
+    }
+    let before = fixture.check_names();
+    head = next.by_ref().take(4_200).fold(head, |head, it| commit(&other, it, head));
+    // Too much to be in memory: it is derived, and nobody is told before there are many commits more.
+    let ahead = fixture.open(&none);
+    head = next.fold(head, |head, it| commit(&ahead, it, head));
+    assert!(block_on(ahead.checkpoint()).unwrap());
+    let after = fixture.check_names();
+    assert!(after.version == 4_800 && after.retired.len() >= 15);
+    for (name, _) in &before.tables {
+        assert!(after.retired.contains(name));
+        assert!(fixture.bucket.object(&format!("bugs/{name}")).is_some(), "{name} is gone");
+    }
+    let read = block_on(other.get_records(&[record_of(&made[0])])).unwrap();
+    assert!(read.at == head && read.value[0].is_some());
 }
 
 #[test]
@@ -285,7 +314,7 @@ fn long_tails_and_long_commits_take_few_requests() {
         let most = 2 + tail / 1_000 + 1 + tail.div_ceil(64) + 2 * (tail / 1_000);
         assert!(requests <= most, "{requests} requests for {tail} commits");
     }
-    for (bytes, most) in [(300, 4), (1_000, 4), (5_000, 6)] {
+    for (bytes, most) in [(300, 4), (1_000, 4), (5_000, 5)] {
         let mut random = 1;
         let made = texts(63, |_| words(&mut random, bytes, u64::MAX));
         let fixture = Fixture::new(Settings::plain(1));
@@ -312,6 +341,47 @@ fn long_tails_and_long_commits_take_few_requests() {
         }
         let requests = fixture.opening(&options);
         assert!(requests <= 8, "{requests} requests, with the {long}th of 40 KB");
+    }
+}
+
+/// It is opened after each of 300 commits. Texts are in each twice, in a changeset and in a record, so from
+/// 8 KB on commits have more than can be brought along, and each is a request.
+#[test]
+fn opening_between_checkpoints_of_long_commits_takes_few_requests() {
+    let options = on_one_thread(1);
+    let reading = options.clone().read_only(true);
+    let (brought, long) = ((4, 0.5), (68, 3.0));
+    let texts_of = [1_000, 3_000, 5_000, 7_000].map(|bytes| (bytes, brought));
+    for (bytes, (opening, again)) in texts_of.into_iter().chain([(9_000, long), (30_000, long)]) {
+        let mut random = 1;
+        let made = texts(300, |_| words(&mut random, bytes, u64::MAX));
+        let fixture = Fixture::new(Settings::plain(1));
+        let store = fixture.create(&options);
+        let (mut head, mut most, mut longest) = (Head::EMPTY, 0, 0);
+        let mut sent = [Kind::Create, Kind::Put, Kind::Update].map(|kind| (kind, 0, 0));
+        for changeset in &made {
+            let before = fixture.bucket.requests();
+            head = commit(&store, changeset, head);
+            let asked = fixture.bucket.requests().since(&before);
+            for (kind, requests, bytes) in &mut sent {
+                *requests += asked.of(*kind).requests;
+                *bytes += asked.of(*kind).sent;
+            }
+            most = most.max(fixture.opening(&reading));
+            let tail = head.version.get() - fixture.names().version;
+            longest = longest.max(tail);
+            assert!(tail <= 96, "a tail of {tail} commits");
+        }
+        let [(_, commits, committed), put, root] = sent;
+        let puts = (put.1 + root.1) as f64 / commits as f64;
+        let derived = (put.2 + root.2) as f64 / committed as f64;
+        println!(
+            "texts of {bytes} bytes: {most} requests at most, {longest} commits in the tail at most; \
+             a commit: {} bytes, {puts:.3} PUT more, {derived:.2} times its bytes more",
+            committed / commits
+        );
+        assert!(most <= opening, "{most} requests for texts of {bytes} bytes");
+        assert!(puts < 0.1 && derived < again, "texts of {bytes} bytes: {puts} PUT, {derived}");
     }
 }
 
