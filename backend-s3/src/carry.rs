@@ -5,7 +5,7 @@
 //! multiple of 8 those since the last multiple of 64, and of any other version those since the last
 //! multiple of 8. So 64 commits are two requests where they begin at a multiple of 64, as those after a
 //! checkpoint do, as a rule, and three elsewhere; and a commit is written about nine times, compressed with
-//! those around it.
+//! those around it. None of more than 16 KiB is brought along, so an object brings less than a megabyte.
 
 use std::sync::Arc;
 
@@ -13,10 +13,7 @@ use prophet_store::Version;
 
 use crate::state::State;
 
-/// So many bytes of other commits are in an object at most, before they are compressed.
-pub(crate) const MOST: usize = 512 << 10;
-
-/// What is longer is not brought along, and not kept for it.
+/// What is longer is not brought along, and not kept for it, before it is compressed.
 pub(crate) const LONGEST: usize = 16 << 10;
 
 /// The last version that the object of this one does not bring along.
@@ -32,15 +29,9 @@ fn beyond(version: u64) -> u64 {
 pub(crate) fn along(state: &State) -> Vec<Arc<[u8]>> {
     let head = state.head.version.get();
     let beyond = beyond(head.saturating_add(1));
-    let mut room = MOST;
-    let mut along = Vec::new();
-    for (recent, version) in state.tail.iter().rev().zip((0..=head).rev()) {
-        let content = recent.content.as_ref().filter(|content| content.len() <= room);
-        let Some(content) = content.filter(|_| version > beyond) else { break };
-        room -= content.len();
-        along.push(Arc::clone(content));
-    }
-    along
+    let recent = state.tail.iter().rev().zip((0..=head).rev());
+    let near = recent.take_while(|(_, version)| *version > beyond);
+    near.map_while(|(recent, _)| recent.content.clone()).collect()
 }
 
 /// The versions whose objects bring all commits after one version up to another, if each has as much as
@@ -94,7 +85,7 @@ mod tests {
             assert_eq!(brought, version - 1 - beyond(version), "version {version}");
             state = commit(&state, 10);
         }
-        // As many as there is room for, the latest of them, and none beyond one that is too long.
+        // The latest of them, and none beyond one that is too long.
         let of = |sizes: &[usize]| {
             let state = State::of(Arc::clone(&nothing));
             let state = sizes.iter().fold(state, |state, bytes| commit(&state, *bytes));
@@ -104,14 +95,7 @@ mod tests {
         assert_eq!(of(&[1, LONGEST, 3]), [3, LONGEST, 1]);
         assert_eq!(of(&[1, LONGEST + 1, 3]), [3]);
         assert_eq!(of(&[1, 2, LONGEST + 1]), [0; 0]);
-        // Thirty-two of these fit, and not a byte more.
-        let mut sizes = [MOST / 32; 39];
-        assert_eq!(of(&sizes).len(), 32);
-        sizes[38] = 1;
-        assert_eq!(of(&sizes).len(), 32);
-        sizes[7] -= 1;
-        sizes[6] = 1;
-        assert_eq!(of(&sizes).len(), 33);
+        assert_eq!(of(&[LONGEST; 63]).len(), 63);
     }
 
     #[test]

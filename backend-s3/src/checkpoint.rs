@@ -6,7 +6,6 @@ use prophet_files::manifest::MANIFEST;
 use prophet_store::{StoreError, Version};
 
 use crate::bucket::Attempt;
-use crate::carry;
 use crate::derive::derive;
 use crate::heal::Tries;
 use crate::options::CHECKPOINT_COMMITS;
@@ -17,10 +16,6 @@ use crate::state::State;
 /// For each so many bytes of the root there are as many more commits between checkpoints, up to so often.
 const ROOT_BYTES: usize = 8 << 10;
 const SLOWEST: usize = 15;
-
-/// Commits of so many bytes or more fill what a later one may bring along before there are 64 of them: of
-/// those there are half as many between checkpoints.
-const LONG: usize = carry::MOST / 128;
 
 const WRITING: &str = "writing the root";
 
@@ -148,15 +143,18 @@ impl Shared {
         }
     }
 
-    /// Whether it is this handle that is to make a checkpoint now, and nobody else has made one.
+    /// Where one was due, whether nobody else has made it.
     async fn is_due_for_us(&self) -> Result<bool, StoreError> {
         // Whoever made a commit with a round number right after the last checkpoint need not look.
         let state = self.state();
-        if state.tail.len() == self.pace_after(&state.root) || state.root.is_ahead() {
+        let usual = state.alone() < self.pace.commits;
+        if (usual && state.tail.len() == self.pace_after(&state.root)) || state.root.is_ahead() {
             return Ok(true);
         }
         self.sync_root().await?;
-        Ok(self.is_due(&self.state()))
+        // Its number may be none of a round one any more.
+        let now = self.state();
+        Ok(now.root.rank() == state.root.rank() || self.is_due(&now))
     }
 
     /// Derives what is in the tail, and names it in a new root. Whether that is the root now.
@@ -168,9 +166,9 @@ impl Shared {
         let Some(mut root) = self.next_root(&state).await? else { return Ok(false) };
         // Handles go on to a new root once their tail has twice as many commits as there are in between.
         let pace = match self.pace_after(&state.root) {
-            0 => CHECKPOINT_COMMITS,
-            commits => commits,
-        } as u64;
+            0 => CHECKPOINT_COMMITS as u64,
+            commits => commits as u64,
+        };
         let (head, grace) = (state.head.version, pace.saturating_mul(GRACE));
         let unneeded = root.let_go(|at| at.get().saturating_add(grace) <= head.get());
         if !self.put_root(root, Over::Nothing).await? {
@@ -288,18 +286,17 @@ impl Shared {
         if commits == 0 || self.read_only || self.failing.waits(state.head.version) {
             return false;
         }
-        let len = state.tail.len();
         if state.root.is_ahead() {
             return true;
         }
-        let (version, bytes) = (state.head.version.get(), state.tail_bytes());
-        let round = version.is_multiple_of(commits as u64);
-        let late = len >= commits.saturating_add(commits / 2);
-        // And more of them than the root, which each checkpoint writes anew.
-        let (half, brought) = (self.pace.commits / 2, state.brought_bytes());
-        let long = brought >= len.saturating_mul(LONG).max(state.root.bytes.saturating_mul(2));
-        let long = long && len >= half && version.is_multiple_of(half as u64);
-        (len >= commits && round) || late || long || bytes >= self.pace.bytes
+        let due = |len: usize, commits: usize| {
+            let round = state.head.version.get().is_multiple_of(commits as u64);
+            (len >= commits && round) || len >= commits.saturating_add(commits / 2)
+        };
+        // Each of those that no later one brings along is a request for whoever opens, however long the root is.
+        due(state.tail.len(), commits)
+            || due(state.alone(), self.pace.commits)
+            || state.tail_bytes() >= self.pace.bytes
     }
 
     /// How many commits there are between the checkpoint that wrote this root and the next: more where

@@ -95,11 +95,11 @@ impl Shared {
         Ok(())
     }
 
-    /// After something derived was found missing or damaged while `state` was read: a state that has
+    /// After something derived was found missing or damaged while `read` was read: a state that has
     /// what it names, as far as can be told.
-    async fn heal(&self, state: &Arc<State>) -> Result<Healed, StoreError> {
+    async fn heal(&self, read: &State) -> Result<Healed, StoreError> {
         let _healing = self.healing.lock().await;
-        if !Arc::ptr_eq(&self.state().root, &state.root) {
+        if !Arc::ptr_eq(&self.state().root, &read.root) {
             return Ok(Healed::GoneOn);
         }
         let amiss = self.trouble.take();
@@ -109,19 +109,22 @@ impl Shared {
         };
         let (generation, there) = match &found {
             FoundRoot::Root(root) => {
-                (root.generation.max(state.root.generation), root.version.clone())
+                (root.generation.max(read.root.generation), root.version.clone())
             }
-            _ => (state.root.generation, None),
+            _ => (read.root.generation, None),
         };
         if let FoundRoot::Root(root) = found
             && !root.names().any(|name| amiss.contains(&self.bucket.place_of(name)))
         {
             let state = self.load(Arc::new(*root), End::Asked).await?;
-            if self.replace(&state) {
+            // Or else a checkpoint of this handle has gone on meanwhile.
+            if self.replace(&state) || !Arc::ptr_eq(&self.state().root, &read.root) {
                 return Ok(Healed::GoneOn);
             }
         }
         self.rebuild(generation, there).await?;
+        // What others found amiss before they waited for this. It may be there again, under the same name.
+        self.trouble.take();
         Ok(Healed::Anew)
     }
 

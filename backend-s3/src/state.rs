@@ -121,9 +121,9 @@ impl State {
         self.tail.iter().map(|recent| recent.bytes).sum()
     }
 
-    /// How long those of them are together that later ones may bring along.
-    pub(crate) fn brought_bytes(&self) -> usize {
-        self.tail.iter().filter_map(|recent| recent.content.as_ref()).map(|it| it.len()).sum()
+    /// How many commits of the tail are too long to be brought along.
+    pub(crate) fn alone(&self) -> usize {
+        self.tail.iter().filter(|recent| recent.content.is_none()).count()
     }
 
     /// The entries of the tail.

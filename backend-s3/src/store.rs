@@ -44,8 +44,7 @@ use crate::view::View;
 /// | the first of all that is asked of a handle, if it is not [`head`](ReplicaStore::head) | 1 GET, of what is not there |
 ///
 /// A commit brings small ones before it along, so that its object has a kilobyte or a few: who opens the
-/// replica asks for one where there would be eight or more. Those of more than some kilobytes take more
-/// requests: six for 63 with a text of 5,000 bytes each, and beyond 16 KiB one each.
+/// replica asks for one where there would be eight or more. One of more than 16 KiB is a request by itself.
 ///
 /// # What a read sees
 ///

@@ -15,6 +15,8 @@ const AGE: i64 = 24 * 60 * 60;
 const MOST: usize = 100_000;
 /// And so many removed, so that whoever waits for it does not wait for long.
 const REMOVED: usize = 1_000;
+/// And so many that cannot be.
+const FAILED: usize = 8;
 
 impl Shared {
     /// Removes derived objects that no root names, a thousand at most, that are a day older than the root, by
@@ -22,7 +24,7 @@ impl Shared {
     /// not. How many.
     ///
     /// # Errors
-    /// What failed; some may be gone by then.
+    /// The first that failed; others may be gone by then.
     pub(crate) async fn sweep(&self) -> Result<usize, StoreError> {
         if self.read_only {
             return Ok(0);
@@ -55,9 +57,17 @@ impl Shared {
             *modified < before && is_derived(name) && !needed.contains(name.as_str())
         });
         objects.truncate(REMOVED);
+        // One that cannot be removed keeps no other from it, and a service that answers nothing is left alone.
+        let (mut removed, mut failed) = (0, Vec::new());
         for (name, _) in &objects {
-            self.bucket.delete(name).await?;
+            match self.bucket.delete(name).await {
+                Ok(()) => removed += 1,
+                Err(error) => failed.push(error),
+            }
+            if failed.len() == FAILED {
+                break;
+            }
         }
-        Ok(objects.len())
+        failed.into_iter().next().map_or(Ok(removed), Err)
     }
 }
