@@ -87,9 +87,10 @@ pub(crate) enum Over {
 }
 
 impl Shared {
-    /// Makes a checkpoint if one is due. Nobody waits for what comes of it: it is noted.
-    pub(crate) async fn derive_by_itself(&self) {
-        let due = self.is_due_for_us().await;
+    /// Makes a checkpoint where one was due after a commit, of the state `after` it. Nobody waits for what comes
+    /// of it: it is noted.
+    pub(crate) async fn derive_by_itself(&self, after: &State) {
+        let due = self.is_due_for_us(after).await;
         if let Ok(false) = due {
             return;
         }
@@ -143,18 +144,17 @@ impl Shared {
         }
     }
 
-    /// Where one was due, whether nobody else has made it.
-    async fn is_due_for_us(&self) -> Result<bool, StoreError> {
+    /// Where one was due after a commit, whether nobody has made it since.
+    async fn is_due_for_us(&self, after: &State) -> Result<bool, StoreError> {
         // Whoever made a commit with a round number right after the last checkpoint need not look.
-        let state = self.state();
-        let usual = state.alone() < self.pace.commits;
-        if (usual && state.tail.len() == self.pace_after(&state.root)) || state.root.is_ahead() {
-            return Ok(true);
+        let usual = after.alone() < self.pace.commits;
+        let ours = usual && after.tail.len() == self.pace_after(&after.root);
+        if !ours && !after.root.is_ahead() {
+            self.sync_root().await?;
         }
-        self.sync_root().await?;
-        // Its number may be none of a round one any more.
+        // Where there is no other root, it is due however many commits came meanwhile.
         let now = self.state();
-        Ok(now.root.rank() == state.root.rank() || self.is_due(&now))
+        Ok(now.root.rank() == after.root.rank() || self.is_due(&now))
     }
 
     /// Derives what is in the tail, and names it in a new root. Whether that is the root now.

@@ -294,8 +294,8 @@ impl S3Store {
         self.held().take();
     }
 
-    async fn derive_if_due(&self, state: &State) {
-        if !self.shared.is_due(state) {
+    async fn derive_if_due(&self, state: Arc<State>) {
+        if !self.shared.is_due(&state) {
             return;
         }
         let held = self.held().clone();
@@ -305,7 +305,7 @@ impl S3Store {
         }
         let Some(begun) = Deriving::begin(&self.shared) else { return };
         if self.inline {
-            self.shared.derive_by_itself().await;
+            self.shared.derive_by_itself(&state).await;
             drop(begun);
             return;
         }
@@ -313,7 +313,7 @@ impl S3Store {
         // On a thread of its own: compressing takes a while, and nobody is to wait for it.
         let thread =
             std::thread::Builder::new().name("prophet-s3-derive".to_owned()).spawn(move || {
-                block_on(begun.0.derive_by_itself());
+                block_on(begun.0.derive_by_itself(&state));
                 drop(begun);
                 drop(held);
                 let _ = end.send(());
@@ -412,7 +412,7 @@ impl ReplicaStore for S3Store {
             Guard::OneWriter => self.alone(commit.clone()).await?,
         };
         if let Some(state) = applied {
-            self.derive_if_due(&state).await;
+            self.derive_if_due(state).await;
         }
         Ok(head)
     }

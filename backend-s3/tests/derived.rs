@@ -190,11 +190,20 @@ fn checkpoints_that_fail_are_told_of_and_tried_ever_less_often() {
         let warning = fixture.open().await.unwrap().warning().unwrap();
         assert!(warning.contains("the last checkpoint is 50 commits ago"), "{warning}");
 
+        store.checkpoint().await.unwrap_err();
+
         // Another handle does better, and once this one looks, there is nothing to tell.
         fixture.bucket.plan(Plan::new());
-        let other = fixture.open().await.unwrap();
+        let options = fixture.options.clone().checkpoint_every(0);
+        let other = options.open_in(Arc::clone(&fixture.store), "bugs").await.unwrap();
         assert!(other.checkpoint().await.unwrap());
-        for changeset in &made[50..] {
+        for changeset in &made[50..60] {
+            let commit = commit_of(changeset, head, commit_id(1, head.version.get()));
+            head = other.commit(&commit).await.unwrap();
+        }
+        assert_eq!(store.head().await.unwrap(), head);
+        assert_eq!(store.checkpoint_failure(), None);
+        for changeset in &made[60..] {
             let commit = commit_of(changeset, head, commit_id(1, head.version.get()));
             head = store.commit(&commit).await.unwrap();
         }
