@@ -48,6 +48,10 @@
 //! - Any number of handles and programs may have the replica open. Writers take turns by a lock that
 //!   the system drops when a program dies; readers take none. All of them have to run on one machine,
 //!   for locks and appends are not reliable on network file systems.
+//! - What another handle appended counts once this one has synced it, and nothing is written behind it before
+//!   it was written once more, for a sync that fails may be told to one of them only. Where a sync fails, reads
+//!   fail until somebody commits.
+//! - A full disk stops commits, and not for what is derived: a table that has no room is left for later.
 //! - A handle refuses to write once its files were replaced under it, as by a restored backup.
 //! - Memory does not grow with the log, but for some hundred bytes for every 2 MiB of it. Opening reads
 //!   the last file of the log, which is 2 MiB long at most, and the ends of some tables. Where there

@@ -1,8 +1,8 @@
 //! Finding out what a directory holds: segments, tables, and what of it has to be made anew.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::sync::Arc;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader, Start};
@@ -30,9 +30,20 @@ pub(crate) struct Place {
     /// What the manifest of a published replica says: which files count, and that nobody appends
     /// to them.
     pub(crate) published: Option<Arc<Manifest>>,
+    /// Segment and length of an open one that a reader failed to sync.
+    pub(crate) unsynced: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl Place {
+    pub(crate) fn new(
+        name: Arc<str>,
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        published: Option<Manifest>,
+    ) -> Self {
+        Self { name, disk, identity, published: published.map(Arc::new), unsynced: Arc::default() }
+    }
+
     pub(crate) fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError + use<> {
         let name = Arc::clone(&self.name);
         move |error| error::from_io(&name, action, error)
@@ -48,6 +59,24 @@ impl Place {
             }
             _ => Err(self.replaced(&tail.name)),
         }
+    }
+
+    /// Makes what others appended durable, before it counts. With `again`, for which one has to hold the lock, the
+    /// last commit is written once more.
+    ///
+    /// After a sync that failed, the system may have forgotten what it did not put on the disk, and the next sync
+    /// says nothing of it. So what one failed to sync is not read before it was written again, or somebody wrote
+    /// more, who then has done that.
+    pub(crate) fn make_durable(&self, tail: &mut Tail, again: bool) -> Result<(), StoreError> {
+        let end = (tail.number, tail.len);
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed_before = !again && *unsynced == Some(end);
+        let synced = match failed_before {
+            true => Err(io::Error::other("it failed before")),
+            false => tail.make_durable(again),
+        };
+        *unsynced = synced.is_err().then_some(end);
+        synced.map_err(self.io("syncing the log"))
     }
 
     pub(crate) fn replaced(&self, file: &str) -> StoreError {
@@ -217,6 +246,14 @@ impl Place {
     pub(crate) fn load(&self, keep: bool) -> Result<(State, Rest), StoreError> {
         let segments = self.segments()?;
         let (index, sealed) = self.index(&segments.sealed)?;
+        let behind = segments.sealed.len() - sealed.segments.len();
+        if !keep
+            && behind > 1
+            && self.index(&segments.sealed)?.1.segments.len() > sealed.segments.len()
+        {
+            // They were merged while they were looked for. It would take long to do without, and much memory.
+            return Err(self.corrupt(INDEX, "it is another one each time"));
+        }
         let mut state = State {
             place: Arc::clone(&self.name),
             identity: self.identity,
@@ -261,7 +298,7 @@ impl Place {
         let (committed, rest) = tail.read_on(&self.name)?;
         // What others appended counts once it is durable.
         if !committed.is_empty() || rest == Rest::Torn {
-            tail.make_durable(keep).map_err(self.io("syncing the log"))?;
+            self.make_durable(&mut tail, keep)?;
         }
         state.tail = tail;
         state.replay(committed)?;

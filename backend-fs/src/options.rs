@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::disk::{Disk, SystemDisk};
 use crate::error::{bad_line, io};
-use crate::layout::{FORMAT, IDENTITY, INDEX, LOCK, LOG, RECORDS, UNFINISHED};
+use crate::layout::{FORMAT, IDENTITY, INDEX, LOCK, LOG, RECORDS, UNFINISHED, parse_table, table};
 use crate::load::Place;
 use crate::seal;
 use crate::seal::put_file;
@@ -19,7 +19,7 @@ use crate::shared::Shared;
 use crate::state::{Sealed, State};
 use crate::store::FsStore;
 use crate::tail::{Tail, to_usize};
-use crate::view::{Index, Layer};
+use crate::view::{Index, IndexTable, Layer};
 use crate::writer;
 
 /// A segment is sealed once it has so many bytes.
@@ -108,7 +108,7 @@ impl FsOptions {
         place: String,
         identity: Identity,
     ) -> Result<FsStore, StoreError> {
-        let place = Place { name: place.into(), disk, identity, published: None };
+        let place = Place::new(place.into(), disk, identity, None);
         let failed = place.io("creating the replica");
         let disk = &*place.disk;
         disk.make_root().map_err(&failed)?;
@@ -160,7 +160,7 @@ impl FsOptions {
     pub fn open_on(&self, disk: Arc<dyn Disk>, place: String) -> Result<FsStore, StoreError> {
         let name: Arc<str> = place.into();
         let (identity, published) = identity(&*disk, &name)?;
-        let place = Place { name, disk, identity, published: published.map(Arc::new) };
+        let place = Place::new(name, disk, identity, published);
         if place.published.is_some() && !self.read_only {
             return Err(StoreError::read_only(format!("{}, a published replica,", place.name)));
         }
@@ -173,11 +173,13 @@ impl FsOptions {
         lock.lock().map_err(place.io("taking the lock"))?;
         // Who created it may have died before the name of the identity was durable.
         place.disk.sync_names("").map_err(place.io("opening the replica"))?;
+        // It may be what the disk is full of.
+        remove_unfinished(&place);
         let (mut state, _) = place.load(true)?;
         if state.tail.name.is_empty() {
             seal::begin_segment(&place, &mut state)?;
         }
-        clean(&place);
+        remove_leftovers(&place, &state);
         lock.unlock().map_err(place.io("giving the lock back"))?;
         self.start(place, state)
     }
@@ -303,9 +305,8 @@ fn nothing_there(disk: &dyn Disk, place: &str) -> StoreError {
     }
 }
 
-/// Removes what was left by something that was interrupted; that failing does no harm.
-fn clean(place: &Place) {
-    let leftovers = place.segments().map(|segments| segments.leftovers).unwrap_or_default();
+/// Removes files that were not finished; that failing does no harm.
+fn remove_unfinished(place: &Place) {
     for directory in ["", LOG, INDEX, RECORDS] {
         let Ok(names) = place.disk.list(directory) else { continue };
         for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
@@ -314,7 +315,23 @@ fn clean(place: &Place) {
             let _ = place.disk.remove(&path);
         }
     }
-    for name in leftovers {
-        let _ = place.disk.remove(&name);
+}
+
+/// Removes open segments that were sealed and tables that were merged, where somebody was stopped before that;
+/// that failing does no harm.
+fn remove_leftovers(place: &Place, state: &State) {
+    let segments = place.segments().map(|segments| segments.leftovers).unwrap_or_default();
+    // Who can only fetch files is told before one that they know is gone.
+    if segments.is_empty() || seal::put_manifest(place, state).is_ok() {
+        segments.iter().for_each(|name| drop(place.disk.remove(name)));
+    }
+    let tables = place.disk.list(INDEX).unwrap_or_default();
+    for (first, last) in tables.iter().filter_map(|file| parse_table(file)) {
+        let wider = |it: &IndexTable| {
+            it.first <= first && last <= it.last && (it.first, it.last) != (first, last)
+        };
+        if state.index.tables.iter().any(wider) {
+            let _ = place.disk.remove(&table(first, last));
+        }
     }
 }

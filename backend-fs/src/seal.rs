@@ -35,13 +35,20 @@ pub(crate) fn put_file(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
     let unfinished = format!("{name}{UNFINISHED}");
-    let file = disk.create(&unfinished)?;
-    let mut out = BufWriter::with_capacity(256 << 10, Appending { file: &*file, at: 0 });
-    write(&mut out)?;
-    out.flush()?;
-    drop(out);
-    file.sync()?;
-    disk.rename(&unfinished, name)?;
+    let put = || {
+        let file = disk.create(&unfinished)?;
+        let mut out = BufWriter::with_capacity(256 << 10, Appending { file: &*file, at: 0 });
+        write(&mut out)?;
+        out.flush()?;
+        drop(out);
+        file.sync()?;
+        disk.rename(&unfinished, name)
+    };
+    if let Err(error) = put() {
+        // The disk may be full of it.
+        let _ = disk.remove(&unfinished);
+        return Err(error);
+    }
     disk.sync_names(directory)
 }
 
@@ -100,7 +107,7 @@ pub(crate) fn seal(place: &Place, state: &mut State) -> Result<(), StoreError> {
         segment.frame(&mut state.recent, *offset, *len, open.first, &open.holds);
     }
     segment.finish(state);
-    keep_table(place, state)?;
+    unless_it_fails(keep_table(place, state))?;
     begin_segment(place, state)?;
     // Who can only fetch files is told before the one that they know is gone.
     put_manifest(place, state).map_err(&failed)?;
@@ -168,13 +175,18 @@ pub(crate) fn replay(
     }
     segment.finish(state);
     match keep {
-        // It is derived: without it, what it would say stays in memory.
-        true => keep_table(place, state).or_else(|error| match error {
-            StoreError::Io { .. } | StoreError::Full { .. } | StoreError::ReadOnly { .. } => Ok(()),
-            other => Err(other),
-        }),
+        true => unless_it_fails(keep_table(place, state)),
         false => Ok(()),
     }
+}
+
+/// A table is derived: where there is no room for it, what it would say stays in memory, or in those that it
+/// was to be merged from, and the next one has it.
+fn unless_it_fails(kept: Result<(), StoreError>) -> Result<(), StoreError> {
+    kept.or_else(|error| match error {
+        StoreError::Io { .. } | StoreError::Full { .. } | StoreError::ReadOnly { .. } => Ok(()),
+        other => Err(other),
+    })
 }
 
 /// A segment that is becoming a sealed one.
@@ -209,20 +221,21 @@ impl Sealing {
     }
 }
 
-/// Makes what is in memory a table, of the last sealed segment.
+/// Makes what is in memory a table, of the sealed segments that have none: the last one, as a rule.
 fn keep_table(place: &Place, state: &mut State) -> Result<(), StoreError> {
     let failed = place.io("writing an index");
-    let number = state.sealed.segments.len() as u64;
+    let first = state.index.tables.first().map_or(1, |table| table.last + 1);
+    let last = state.sealed.segments.len() as u64;
     place.disk.make_directory(INDEX).map_err(&failed)?;
     let recent = std::mem::take(&mut state.recent);
-    let written = put_file(&*place.disk, INDEX, &table(number, number), |out| {
+    let written = put_file(&*place.disk, INDEX, &table(first, last), |out| {
         let mut writer = TableWriter::new(out)?;
         for (key, value) in &recent {
             writer.add(key, value.as_deref())?;
         }
         writer.finish().map(drop)
     });
-    let opened = written.map_err(&failed).and_then(|()| place.open_table(number, number));
+    let opened = written.map_err(&failed).and_then(|()| place.open_table(first, last));
     match opened {
         Ok(table) => state.index.tables.insert(0, table),
         Err(error) => {

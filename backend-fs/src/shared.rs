@@ -130,6 +130,11 @@ impl Shared {
             state.tail.file.truncate(state.tail.len).map_err(&failed)?;
             state.tail.file.sync().map_err(&failed)?;
         }
+        if self.state().tail.foreign {
+            let mut tail = self.state().tail.clone();
+            self.place.make_durable(&mut tail, true)?;
+            self.change(|state| state.tail = tail);
+        }
         if !self.state().tail.named {
             let failed = self.place.io("syncing the names in the log");
             self.place.disk.sync_names(LOG).map_err(failed)?;
@@ -202,7 +207,7 @@ impl Shared {
         let (committed, rest) = tail.read_on(&self.place.name)?;
         if !committed.is_empty() || tail.sealed {
             // It counts once it is durable.
-            tail.make_durable(keep).map_err(self.place.io("syncing the log"))?;
+            self.place.make_durable(&mut tail, keep)?;
             state.tail = tail;
             state.replay(committed)?;
         }

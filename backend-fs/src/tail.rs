@@ -62,6 +62,8 @@ pub(crate) struct Tail {
     pub(crate) head: Head,
     pub(crate) frames: Frames,
     pub(crate) lines: LineReader,
+    /// The last commit was read, and not written here: whoever wrote it may have failed to make it durable.
+    pub(crate) foreign: bool,
     /// Nothing is to be appended to it any more.
     pub(crate) sealed: bool,
     /// Its name is known to be durable. Who put it there may have died, or failed, before that.
@@ -100,6 +102,7 @@ impl Tail {
             head: base,
             frames,
             lines,
+            foreign: false,
             sealed: false,
             named: false,
         })
@@ -156,7 +159,7 @@ impl Tail {
                     return Err(StoreError::corrupt(format!("{place}/{}", self.name), why));
                 }
                 Step::Commit(commit) => {
-                    self.last = self.len;
+                    (self.last, self.foreign) = (self.len, true);
                     let mut all = commit.entries.iter();
                     for (begins, at, is_entry) in noted.drain(..) {
                         self.frames.note(begins, at, if is_entry { all.next() } else { None });
@@ -177,12 +180,14 @@ impl Tail {
     /// They may have failed to: the system then forgets that it should, and no sync says so again.
     /// With `again`, for which one has to hold the lock, the last commit is written once more;
     /// those before it were durable before it was appended.
-    pub(crate) fn make_durable(&self, again: bool) -> io::Result<()> {
+    pub(crate) fn make_durable(&mut self, again: bool) -> io::Result<()> {
         if again && self.last < self.len {
             let bytes = self.file.read_at(self.last, to_usize(self.len - self.last))?;
             self.file.write_at(self.last, &bytes)?;
         }
-        self.file.sync()
+        self.file.sync()?;
+        self.foreign &= !again;
+        Ok(())
     }
 
     /// What is appended to where there is no segment to append to.
@@ -198,6 +203,7 @@ impl Tail {
             head,
             frames: Frames::default(),
             lines: LineReader::new(database),
+            foreign: false,
             sealed: true,
             named: true,
         }

@@ -1,5 +1,6 @@
 //! Committing: one thread of each handle appends to the log, while it holds the lock of the place.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use prophet_files::line::{Line, LineReader, LineWriter};
 use prophet_store::{Commit, CommitId, Head, StoreError};
 use prophet_writer::{Job, Next, Queue, Reply, Writer};
 
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, FileId};
 use crate::layout::LOCK;
 use crate::prepared::Prepared;
 use crate::seal;
@@ -38,7 +39,8 @@ pub(crate) fn start(
 ) -> Result<Writer<Arc<Prepared>>, StoreError> {
     let place = shared.place.name.to_string();
     let untold = untold.then(now);
-    let mut worker = Worker { shared, lock: Some(lock), segment_bytes, views, untold };
+    let lock_id = lock.id().map_err(shared.place.io("looking at the lock"))?;
+    let mut worker = Worker { shared, lock: Some(lock), lock_id, segment_bytes, views, untold };
     Writer::start("prophet-fs", place, move |queue| worker.run(queue))
 }
 
@@ -46,6 +48,7 @@ struct Worker {
     shared: Arc<Shared>,
     /// None once it could not be given back, so that it was closed instead.
     lock: Option<Arc<dyn DiskFile>>,
+    lock_id: Option<FileId>,
     segment_bytes: u64,
     views: bool,
     /// Since when readers who can only fetch files do not know everything.
@@ -69,9 +72,22 @@ impl Worker {
                     self.seal_if_long();
                 }
                 Next::Nothing => self.tell(false),
-                Next::Ended => return self.tell(self.views),
+                Next::Ended => {
+                    self.notice_untold();
+                    return self.tell(self.views);
+                }
             }
         }
+    }
+
+    /// Another handle may have died before it told others of what it did.
+    fn notice_untold(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        if self.untold.is_some() || shared.is_stopped() || self.lock.is_none() {
+            return;
+        }
+        let told = shared.read(|log| Ok(seal::is_told(&shared.place, log.state)));
+        self.untold = matches!(told, Ok(false)).then(now);
     }
 
     /// Writes what others read without this library, as far as it is not of the last commit. It is
@@ -97,6 +113,15 @@ impl Worker {
         self.untold = told.is_err().then(now);
     }
 
+    /// Whether a lock is the one that everybody else takes: the whole directory may be another one by now.
+    fn is_in_place(&self, lock: &dyn DiskFile) -> io::Result<bool> {
+        let Some(id) = self.lock_id else { return lock.is_named() };
+        match self.shared.place.disk.id_of(LOCK) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => Ok(found? == Some(id)),
+        }
+    }
+
     fn locked<T>(
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<T, StoreError>,
@@ -105,7 +130,7 @@ impl Worker {
             return Err(StoreError::closed(&*self.shared.place.name));
         };
         lock.lock().map_err(self.shared.place.io("taking the lock"))?;
-        let acted = match lock.is_named() {
+        let acted = match self.is_in_place(&*lock) {
             Ok(true) => act(self),
             Ok(false) => Err(self.shared.place.replaced(LOCK)),
             Err(error) => Err(self.shared.place.io("looking at the lock")(error)),

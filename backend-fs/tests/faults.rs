@@ -308,7 +308,7 @@ fn a_failed_sync_forgets_what_was_written() {
     assert!(unknown > 20, "{unknown}");
 }
 
-/// Reading fails at any operation, and is right the next time.
+/// Reading fails at any operation, and is right the next time, but for a sync that failed.
 #[test]
 fn reads_fail() {
     let work = Workload::small();
@@ -334,7 +334,13 @@ fn reads_fail() {
             let disk = disk.with_fault_in(fault);
             let answer = work.expect(&reader);
             let steps = disk.steps();
-            let again = disk.aside(|| work.expect(&reader));
+            let mut again = disk.aside(|| work.expect(&reader));
+            if disk.fired().is_some_and(|op| op.starts_with("sync log/")) {
+                // What it could not make durable is not shown for another sync that says nothing of it.
+                assert!(again.as_ref().is_err_and(|what| what.contains("Io {")), "{again:?}");
+                let anew = open(&options.clone().read_only(true), &disk).unwrap();
+                again = work.expect(&anew);
+            }
             assert_eq!(again, Ok(work.commits.len()), "{fault:?}, {:?}", disk.fired());
             (answer, steps, disk)
         };

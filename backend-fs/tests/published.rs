@@ -261,6 +261,32 @@ fn a_manifest_leads_nowhere_else() {
     });
 }
 
+/// Another handle has sealed what this one knew meanwhile, so that this one looks for more by name.
+#[test]
+fn a_handle_that_is_behind_does_not_go_on_in_what_its_directory_was_replaced_by() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, backup) = (directory.path().join("replica"), directory.path().join("backup"));
+        let options = FsOptions::new().segment_bytes(1);
+        let store = options.create(&path, Identity::new_database().unwrap()).unwrap();
+        let replica = Replica::open(store).await.unwrap();
+        replica.create("bug", properties("one")).await.unwrap();
+        let behind = Replica::open(options.open(&path).unwrap()).await.unwrap();
+        replica.create("bug", properties("two")).await.unwrap();
+        replica.create("bug", properties("three")).await.unwrap();
+        replica.close().await.unwrap();
+        let copied = std::process::Command::new("cp").arg("-r").arg(&path).arg(&backup).status();
+        assert!(copied.unwrap().success());
+        std::fs::rename(&path, directory.path().join("gone")).unwrap();
+        std::fs::rename(&backup, &path).unwrap();
+        let refused = behind.create("bug", properties("four")).await.unwrap_err().to_string();
+        assert!(refused.contains("replaced while it was open"), "{refused}");
+        drop(behind);
+        let audit = FsStore::open(&path).unwrap().audit().await.unwrap();
+        assert!(audit.is_sound() && audit.entries == 3, "{audit:?}");
+    });
+}
+
 /// As a backup is restored, or another copy synchronised into its place.
 #[test]
 fn what_was_replaced_while_it_was_open_is_not_written_to() {

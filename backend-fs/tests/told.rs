@@ -154,8 +154,26 @@ fn what_somebody_else_sealed_is_told_by_who_committed_it() {
     }));
     block_on(store.commit(&first)).unwrap();
     block_on(store.close()).unwrap();
+    assert_eq!(told(&disk), commit(2, base).head());
+}
+
+#[test]
+fn what_somebody_else_committed_and_did_not_tell_is_told_by_who_is_closed() {
+    let disk = SimulatedDisk::default();
+    let watched = |manifests| Watched { disk: disk.clone(), manifests, unlocked: Act::default() };
+    let options = FsOptions::new().views(false);
+    let store = options.create_on(Arc::new(watched(true)), "a test".into(), IDENTITY).unwrap();
+    let other = options.open_on(Arc::new(watched(false)), "another".into()).unwrap();
+    let theirs = commit(1, Head::EMPTY);
+    block_on(other.commit(&theirs)).unwrap();
+    block_on(other.close()).unwrap();
+    assert_eq!(told(&disk), Head::EMPTY);
+    block_on(store.close()).unwrap();
+    assert_eq!(told(&disk), theirs.head());
+}
+
+fn told(disk: &SimulatedDisk) -> Head {
     let file = disk.open("manifest.json").unwrap();
     let len = usize::try_from(file.len().unwrap()).unwrap();
-    let told = Manifest::decode(&file.read_at(0, len).unwrap()).unwrap();
-    assert_eq!(told.head, commit(2, base).head());
+    Manifest::decode(&file.read_at(0, len).unwrap()).unwrap().head
 }

@@ -97,6 +97,14 @@ impl DiskFile for SimulatedFile {
             || format!("write_at {} {offset}", self.name),
             part,
             |machine| {
+                if let Some(capacity) = machine.capacity {
+                    let len = machine.image.files[self.file].now.len();
+                    let more = (offset + bytes.len()).saturating_sub(len);
+                    let used: usize = machine.image.tree().values().map(Vec::len).sum();
+                    if used + more > capacity {
+                        return Err(ErrorKind::StorageFull.into());
+                    }
+                }
                 machine.image.file(self.file).apply(DataOp::Write(offset, bytes.to_vec()));
                 Ok(())
             },

@@ -30,6 +30,7 @@ pub struct Moment {
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     pub(super) image: Image,
+    pub(super) capacity: Option<usize>,
     steps: u64,
     fault: Option<Fault>,
     fired: Option<String>,
@@ -80,6 +81,11 @@ impl SimulatedDisk {
     pub fn record(self) -> Self {
         self.machine().recording = true;
         self
+    }
+
+    /// Has room for so many bytes in all files together, from now on; for any number with `None`.
+    pub fn hold(&self, capacity: Option<usize>) {
+        self.machine().capacity = capacity;
     }
 
     /// Fails so from now on; operations are counted on.
