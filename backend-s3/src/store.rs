@@ -220,7 +220,7 @@ impl S3Store {
     /// an app need not. How many objects there were.
     ///
     /// # Errors
-    /// What failed; some may be gone by then.
+    /// The first that failed; others may be gone by then.
     ///
     /// ```
     /// # futures_lite::future::block_on(async {

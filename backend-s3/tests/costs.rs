@@ -103,6 +103,9 @@ fn checkpoints_cost_little_and_spare_much() {
         let (creates, puts) = (asked.of(Kind::Create), asked.of(Kind::Put));
         let updates = asked.of(Kind::Update);
         assert_eq!(creates.requests as usize, commits, "each commit is one conditional PUT");
+        let looked = asked.of(Kind::Get).requests + asked.of(Kind::List).requests;
+        println!("{looked} GETs and LISTs");
+        assert!(looked as usize <= 8 + commits / 512, "whoever is alone need not look for a root");
         let more = (puts.requests + updates.requests) as f64 / commits as f64;
         let bytes = (puts.sent + updates.sent) as f64 / creates.sent as f64;
         println!("a commit: {more:.3} PUT more, {bytes:.2} times its bytes more");

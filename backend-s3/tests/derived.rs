@@ -161,7 +161,20 @@ fn a_root_whose_answer_is_lost_is_gone_on_from() {
                 assert!(roots <= 1 + u64::from(number == 1), "{lost:?}, {number}: {asked}");
                 assert_eq!(asked.of(Kind::Get).requests, u64::from(number == 1), "{asked}");
                 fixture.bucket.plan(Plan::new());
+                let done = fixture.bucket.requests();
+                assert!(!store.checkpoint().await.unwrap(), "there is nothing more to do");
+                assert_eq!(fixture.bucket.requests().since(&done).total().requests, 0);
             }
+            // Who makes none by itself is not behind with any, and who may not write makes none.
+            let warnings = [store.warning(), fixture.open().await.unwrap().warning()];
+            assert_eq!(warnings, [None, None]);
+            let commit = commit_of(&changesets(2, 1)[0], head, commit_id(2, 1));
+            store.commit(&commit).await.unwrap();
+            let reader = fixture.options.clone().read_only(true);
+            let reader = reader.open_in(Arc::clone(&fixture.store), "bugs").await.unwrap();
+            let done = fixture.bucket.requests();
+            assert!(!reader.checkpoint().await.unwrap());
+            assert_eq!(fixture.bucket.requests().since(&done).total().requests, 0);
         });
     }
 }
