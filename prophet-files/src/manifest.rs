@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prophet_store::{
     Digest, Head, Identity, LogEntry, Position, ReplicaId, Sequence, Tip, VersionVector,
 };
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::check_name;
@@ -90,9 +91,10 @@ impl Holds {
     }
 }
 
-/// As it is written: origins are named once, and meant by their place in that list.
+/// As it is written: origins are named once, and meant by their place in that list. `I` is what becomes of
+/// the member `index`.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct Written<I> {
     prophet: String,
     format: u64,
     database: String,
@@ -106,7 +108,7 @@ struct Written {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retired: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    index: Option<serde_json::Value>,
+    index: Option<I>,
 }
 
 type WrittenHolds = Vec<(usize, u64, u64)>;
@@ -175,7 +177,7 @@ impl Manifest {
     /// # Errors
     /// Bytes that are damaged or no manifest, names that lead out of the tree, and a newer format.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadLine> {
-        Self::decode_with(bytes).map(|(manifest, _)| manifest)
+        Self::decode_as::<IgnoredAny>(bytes).map(|(manifest, _)| manifest)
     }
 
     /// Reads the bytes of the file, and what a store has [put beside](Self::encode_with) the tree.
@@ -183,6 +185,14 @@ impl Manifest {
     /// # Errors
     /// Those of [`decode`](Self::decode).
     pub fn decode_with(bytes: &[u8]) -> Result<(Self, Option<serde_json::Value>), BadLine> {
+        Self::decode_as(bytes)
+    }
+
+    /// Who has no use for the member `index` builds nothing of it: as values it may be many times as
+    /// large as in the file, of which nobody knows who wrote it.
+    fn decode_as<I: DeserializeOwned + Default>(
+        bytes: &[u8],
+    ) -> Result<(Self, Option<I>), BadLine> {
         #[derive(Deserialize)]
         struct Format {
             prophet: String,
@@ -196,7 +206,7 @@ impl Manifest {
         }
         line::check(bytes)?;
         let damaged = |error: &dyn std::fmt::Display| BadLine::damaged(error.to_string());
-        let written: Written = serde_json::from_slice(bytes).map_err(|e| damaged(&e))?;
+        let written: Written<I> = serde_json::from_slice(bytes).map_err(|e| damaged(&e))?;
         if written.prophet != "manifest" {
             return Err(BadLine::damaged("it is no manifest"));
         }
@@ -246,5 +256,43 @@ impl Manifest {
         let head = line::head(written.version, written.position, commit);
         let manifest = Self { identity, head, seen, segments, retired: written.retired };
         Ok((manifest, written.index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prophet_store::{CommitId, DatabaseId, Version};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Deeper than anything is built: who reads the tree neither builds it nor minds.
+    #[test]
+    fn an_index_that_nobody_asks_for_is_not_built() {
+        let identity = Identity {
+            database: DatabaseId::from_bytes([1; 16]),
+            replica: ReplicaId::from_bytes([2; 16]),
+        };
+        let manifest = Manifest {
+            identity,
+            head: Head {
+                version: Version::new(0),
+                position: Position::new(0),
+                commit: CommitId::from_bytes([3; 16]),
+            },
+            seen: VersionVector::new(),
+            segments: Vec::new(),
+            retired: Vec::new(),
+        };
+        let index = json!({"tables": [1, "two"]});
+        let bytes = manifest.encode_with(Some(index.clone()));
+        assert_eq!(Manifest::decode(&bytes), Ok(manifest.clone()));
+        assert_eq!(Manifest::decode_with(&bytes), Ok((manifest.clone(), Some(index))));
+        assert_eq!(Manifest::decode_with(&manifest.encode()), Ok((manifest.clone(), None)));
+
+        let deep = (0..1_000).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        let bytes = manifest.encode_with(Some(deep));
+        assert_eq!(Manifest::decode(&bytes), Ok(manifest));
+        assert!(Manifest::decode_with(&bytes).is_err());
     }
 }

@@ -63,6 +63,8 @@ pub(crate) struct Question {
     pub(crate) body: Bytes,
     /// How long the answer may take to begin, beside what sending takes; as the options say if `None`.
     pub(crate) patience: Option<Duration>,
+    /// So many bytes no honest answer has, if it is read whole.
+    pub(crate) most: u64,
 }
 
 /// An answer that was read to its end.
@@ -229,7 +231,7 @@ impl Connection {
 
     /// Asks once, and gives the answer as soon as it begins, if it is one of Prophet's.
     pub(crate) async fn ask(&self, question: &Question) -> Result<Response, Trouble> {
-        let Question { path, content, body, patience } = question;
+        let Question { path, content, body, patience, .. } = question;
         let sending = Duration::from_secs(body.len() as u64 / BYTES_PER_SECOND);
         let HttpOptions { connect, first_byte, .. } = self.options;
         let patience =
@@ -246,7 +248,7 @@ impl Connection {
         let mut tried = 0;
         loop {
             let answered = match self.ask(question).await {
-                Ok(response) => self.read(response, u64::MAX).await,
+                Ok(response) => self.read(response, question.most).await,
                 Err(trouble) => Err(trouble),
             };
             match answered {
@@ -325,7 +327,8 @@ impl Connection {
         })
     }
 
-    /// Reads an answer to its end, if that is not beyond so many bytes.
+    /// Reads an answer to its end, if that is not beyond so many bytes, be they sent or made of what is
+    /// compressed.
     pub(crate) async fn read(
         &self,
         mut response: Response,
@@ -336,10 +339,14 @@ impl Connection {
         let content = content.unwrap_or_default().to_owned();
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk(&mut response).await? {
-            body.extend_from_slice(&chunk);
-            if body.len() as u64 > most {
-                return Err(Trouble::refused(format!("the server sends more than {most} bytes")));
+            if (body.len() as u64).saturating_add(chunk.len() as u64) > most {
+                let path = response.url().path();
+                return Err(Trouble::refused(format!(
+                    "the server sends more than the {most} bytes that there may be in its answer to \
+                     {path}"
+                )));
             }
+            body.extend_from_slice(&chunk);
         }
         Ok(Answered { status, content, body })
     }

@@ -172,8 +172,8 @@ impl HttpPeer {
             Basis::Assumed => "sync/pull",
             Basis::Exact => "sync/pull?basis=exact",
         };
-        let question =
-            Question { path: path.to_owned(), content: SEEN, body: body.into(), patience: None };
+        let (path, body, most) = (path.to_owned(), body.into(), STANDING_BYTES);
+        let question = Question { path, content: SEEN, body, patience: None, most };
         let mut tried = 0;
         loop {
             let trouble = match self.try_once(&question).await? {
@@ -196,7 +196,7 @@ impl HttpPeer {
             let response = connection.ask(&question).await?;
             match content(&response) {
                 BUNDLE => Ok(Err(response)),
-                _ => Ok(Ok(connection.read(response, STANDING_BYTES).await?)),
+                _ => Ok(Ok(connection.read(response, question.most).await?)),
             }
         });
         let response = match answered.await? {

@@ -15,7 +15,13 @@ use crate::basis::known;
 use crate::connection::{Connection, Trouble, What, not_sent};
 use crate::peer::HttpPeer;
 use crate::pipe::bundle;
-use crate::protocol::{BASIS_MISSING, BUNDLE, REPORT, Standing};
+use crate::protocol::{BASIS_MISSING, BUNDLE, REPORT, REQUEST_BYTES, Standing};
+
+/// No server says more of what it has seen: a vector longer than a request may be nobody could pull with, and
+/// here it is in Base64.
+const VECTOR_BYTES: u64 = 2 * REQUEST_BYTES as u64;
+/// No report is longer: it has numbers, and a line for each replica that was copied.
+const REPORT_BYTES: u64 = 16 << 20;
 
 /// A push did not come to its end. What the server took in by then it keeps, and the next push goes on.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +144,7 @@ impl Connection {
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        let answered = self.read(response, u64::MAX).await?;
+        let answered = self.read(response, VECTOR_BYTES).await?;
         let unreadable =
             |why: String| Trouble::refused(format!("what it says of itself cannot be read: {why}"));
         let standing: Standing = serde_json::from_slice(&answered.body)
@@ -186,7 +192,7 @@ impl Connection {
             }
         }
         let answered = match answered {
-            Ok(response) => self.read(response, u64::MAX).await?,
+            Ok(response) => self.read(response, REPORT_BYTES).await?,
             Err(trouble) => return Err(Failed::There(trouble)),
         };
         if answered.content != REPORT {

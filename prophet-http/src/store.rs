@@ -10,17 +10,41 @@ use prophet_store::{
     Access, Authorship, Capabilities, Commit, CommitId, Digest, Facts, Head, HistoryScan, LogEntry,
     LogScan, MetadataKey, MetadataScan, OriginCursor, OriginScan, Page, Position, Read,
     RecordCounts, RecordKey, RecordScan, RecordState, RecordType, ReplicaStore, Resolution,
-    ResolutionCursor, ResolutionScan, Sharing, StoreError, Unreadable, Verification,
+    ResolutionCursor, ResolutionScan, Sharing, StoreError, Unreadable, Verification, limits,
 };
 
 use crate::connection::{Answered, Connection, Question, Trouble, What};
 use crate::options::HttpOptions;
-use crate::protocol::store::{Served, operation};
+use crate::protocol::store::{PAGE_BYTES, Served, operation};
 use crate::protocol::{STORE, Wire, decode, encode};
 use crate::runtime::Work;
 
 /// `verify` reads everything, which may take so long.
 const VERIFY_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// How long honest answers get. Facts and a head are some dozens of bytes.
+const SMALL_BYTES: u64 = 64 << 10;
+/// What framing adds to what counts as the size of things, of as many as a page may hold.
+const FRAMING_BYTES: u64 = 64 << 20;
+/// What came by one commit: no record and no entry of a log is larger.
+const ITEM_BYTES: u64 = limits::COMMIT_BYTES + FRAMING_BYTES;
+/// The item that fills a page is still in it.
+const PAGE_MOST: u64 = PAGE_BYTES as u64 + ITEM_BYTES;
+/// The same of items of some dozens of bytes.
+const SMALL_PAGE_MOST: u64 = PAGE_BYTES as u64 + FRAMING_BYTES;
+const METADATA_PAGE_MOST: u64 = SMALL_PAGE_MOST + limits::METADATA_VALUE_BYTES;
+/// Nobody holds more than this at once, however much is asked for by name.
+const NAMED_MOST: u64 = 4 * ITEM_BYTES;
+/// A quarter of a million types with the longest names.
+const COUNTS_MOST: u64 = 64 << 20;
+/// A million problems.
+const VERIFICATION_MOST: u64 = 256 << 20;
+
+/// How long the answer about so many named things may be, each of so many bytes.
+const fn of_each(things: usize, bytes: u64) -> u64 {
+    let all = (things as u64).saturating_mul(bytes.saturating_add(64)).saturating_add(SMALL_BYTES);
+    if all < NAMED_MOST { all } else { NAMED_MOST }
+}
 
 /// A store on another machine, behind a server of Prophet: the engine runs here, and what it reads and
 /// commits goes over HTTP.
@@ -71,7 +95,8 @@ impl HttpStore {
         let connection = Connection::new(url, options);
         let connection = connection.map_err(|error| StoreError::io(url, "opening", error))?;
         let connection = Arc::new(connection);
-        let served = ask::<Served>(&connection, operation::FACTS, Vec::new(), None).await?;
+        let served =
+            ask::<Served>(&connection, question(operation::FACTS, Vec::new(), SMALL_BYTES)).await?;
         let capabilities = Capabilities {
             access: access.min(served.access),
             sharing: Sharing::Processes,
@@ -96,10 +121,11 @@ impl HttpStore {
     async fn read<T: Wire>(
         &self,
         operation: &'static str,
-        question: Vec<u8>,
+        body: Vec<u8>,
+        most: u64,
     ) -> Result<T, StoreError> {
         self.check_open()?;
-        ask(&self.connection, operation, question, None).await
+        ask(&self.connection, question(operation, body, most)).await
     }
 }
 
@@ -114,20 +140,27 @@ async fn on_runtime<T: Send + 'static>(
     Work::begin(work).map_err(failed)?.await.map_err(failed)
 }
 
-fn question(operation: &str, body: Vec<u8>, patience: Option<Duration>) -> Question {
+/// What a store is asked.
+#[derive(Debug)]
+struct StoreQuestion {
+    operation: &'static str,
+    question: Question,
+}
+
+/// A question whose answer has no more than so many bytes.
+fn question(operation: &'static str, body: Vec<u8>, most: u64) -> StoreQuestion {
     let path = format!("store/{operation}");
-    Question { path, content: STORE, body: body.into(), patience }
+    let question = Question { path, content: STORE, body: body.into(), patience: None, most };
+    StoreQuestion { operation, question }
 }
 
 /// Asks a server's store, and again where that may help.
 async fn ask<T: Wire>(
     connection: &Arc<Connection>,
-    operation: &'static str,
-    body: Vec<u8>,
-    patience: Option<Duration>,
+    asking: StoreQuestion,
 ) -> Result<T, StoreError> {
+    let StoreQuestion { operation, question } = asking;
     let (asked, place) = (Arc::clone(connection), &connection.place);
-    let question = question(operation, body, patience);
     let answered = on_runtime(place, operation, async move { asked.ask_and_read(&question).await });
     match answered.await? {
         Ok(answered) => said(place, operation, &answered),
@@ -173,7 +206,11 @@ async fn send_commit(
     let (mut tried, mut unsure) = (0, false);
     loop {
         let answered = match connection.ask(question).await {
-            Ok(response) => connection.read(response, u64::MAX).await,
+            // It was applied, whatever becomes of the rest of the answer.
+            Ok(response) => {
+                unsure = true;
+                connection.read(response, question.most).await
+            }
             Err(trouble) => Err(trouble),
         };
         let trouble = match answered {
@@ -209,74 +246,77 @@ impl ReplicaStore for HttpStore {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        self.read(operation::HEAD, Vec::new()).await
+        self.read(operation::HEAD, Vec::new(), SMALL_BYTES).await
     }
 
     async fn get_records(
         &self,
         keys: &[RecordKey],
     ) -> Result<Read<Vec<Option<RecordState>>>, StoreError> {
-        self.read(operation::GET_RECORDS, encode(&keys.to_vec())).await
+        let most = of_each(keys.len(), ITEM_BYTES);
+        self.read(operation::GET_RECORDS, encode(&keys.to_vec()), most).await
     }
 
     async fn scan_records(
         &self,
         scan: &RecordScan,
     ) -> Result<Page<RecordState, RecordKey>, StoreError> {
-        self.read(operation::SCAN_RECORDS, encode(scan)).await
+        self.read(operation::SCAN_RECORDS, encode(scan), PAGE_MOST).await
     }
 
     async fn count_records(
         &self,
         record_type: Option<&RecordType>,
     ) -> Result<Read<RecordCounts>, StoreError> {
-        self.read(operation::COUNT_RECORDS, encode(&record_type.cloned())).await
+        self.read(operation::COUNT_RECORDS, encode(&record_type.cloned()), COUNTS_MOST).await
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
-        self.read(operation::SCAN_LOG, encode(scan)).await
+        self.read(operation::SCAN_LOG, encode(scan), PAGE_MOST).await
     }
 
     async fn scan_history(
         &self,
         scan: &HistoryScan,
     ) -> Result<Page<LogEntry, Position>, StoreError> {
-        self.read(operation::SCAN_HISTORY, encode(scan)).await
+        self.read(operation::SCAN_HISTORY, encode(scan), PAGE_MOST).await
     }
 
     async fn scan_origin(
         &self,
         scan: &OriginScan,
     ) -> Result<Page<Authorship, OriginCursor>, StoreError> {
-        self.read(operation::SCAN_ORIGIN, encode(scan)).await
+        self.read(operation::SCAN_ORIGIN, encode(scan), SMALL_PAGE_MOST).await
     }
 
     async fn find_changesets(
         &self,
         digests: &[Digest],
     ) -> Result<Read<Vec<Option<Position>>>, StoreError> {
-        self.read(operation::FIND_CHANGESETS, encode(&digests.to_vec())).await
+        self.read(operation::FIND_CHANGESETS, encode(&digests.to_vec()), of_each(digests.len(), 0))
+            .await
     }
 
     async fn scan_resolutions(
         &self,
         scan: &ResolutionScan,
     ) -> Result<Page<Resolution, ResolutionCursor>, StoreError> {
-        self.read(operation::SCAN_RESOLUTIONS, encode(scan)).await
+        self.read(operation::SCAN_RESOLUTIONS, encode(scan), PAGE_MOST).await
     }
 
     async fn get_metadata(
         &self,
         keys: &[MetadataKey],
     ) -> Result<Read<Vec<Option<Vec<u8>>>>, StoreError> {
-        self.read(operation::GET_METADATA, encode(&keys.to_vec())).await
+        let most = of_each(keys.len(), limits::METADATA_VALUE_BYTES);
+        self.read(operation::GET_METADATA, encode(&keys.to_vec()), most).await
     }
 
     async fn scan_metadata(
         &self,
         scan: &MetadataScan,
     ) -> Result<Page<(MetadataKey, Vec<u8>), MetadataKey>, StoreError> {
-        self.read(operation::SCAN_METADATA, encode(scan)).await
+        self.read(operation::SCAN_METADATA, encode(scan), METADATA_PAGE_MOST).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
@@ -285,7 +325,8 @@ impl ReplicaStore for HttpStore {
         if self.facts.capabilities.access < Access::ReadWrite {
             return Err(StoreError::read_only(place));
         }
-        let question = question(operation::COMMIT, encode(commit), None);
+        let StoreQuestion { question, .. } =
+            question(operation::COMMIT, encode(commit), SMALL_BYTES);
         let (connection, id) = (Arc::clone(&self.connection), commit.id());
         let sending = async move { send_commit(&connection, &question, id).await };
         let unknown = |error: std::io::Error| {
@@ -298,7 +339,9 @@ impl ReplicaStore for HttpStore {
 
     async fn verify(&self) -> Result<Verification, StoreError> {
         self.check_open()?;
-        ask(&self.connection, operation::VERIFY, Vec::new(), Some(VERIFY_WITHIN)).await
+        let mut asking = question(operation::VERIFY, Vec::new(), VERIFICATION_MOST);
+        asking.question.patience = Some(VERIFY_WITHIN);
+        ask(&self.connection, asking).await
     }
 
     /// Closes this handle. The store goes on being served.

@@ -6,13 +6,21 @@
 
 mod support;
 
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
+use axum::response::IntoResponse as _;
 use futures_lite::future::{block_on, zip};
-use prophet_http::{HttpOptions, HttpPeer, PushError};
+use futures_lite::{StreamExt as _, stream};
+use prophet_http::{HttpOptions, HttpPeer, HttpStore, PushError};
 use prophet_store::{Error, MemoryStore, PullOptions, Replica, *};
 use support::live::{Live, served};
 use support::proxy::{Fate, Meter, Proxy};
@@ -530,5 +538,108 @@ fn what_is_pushed_and_damaged_is_refused() {
         assert_eq!(status, 200, "{said}");
         assert_eq!(digests(&ada).await, all);
         assert_sound(&ada).await;
+    });
+}
+
+const PIECE: usize = 64 << 10;
+
+/// A server that answers these paths with more than anybody should read, and how much it sent: a piece again
+/// and again, or once, if it is in an `encoding`.
+fn flooding(
+    replica: &Replica,
+    paths: &'static [&'static str],
+    piece: Bytes,
+    encoding: &'static str,
+) -> (Live, Arc<AtomicU64>) {
+    let sent = Arc::<AtomicU64>::default();
+    let sending = Arc::clone(&sent);
+    let flood = move |request: Request, next: Next| {
+        let (piece, sent) = (piece.clone(), Arc::clone(&sending));
+        async move {
+            let content = match request.uri().path() {
+                path if !paths.contains(&path) => return next.run(request).await,
+                "/sync/push" => "application/vnd.prophet.report+json",
+                path if path.starts_with("/store/") => "application/vnd.prophet.store",
+                _ => "application/vnd.prophet.standing+json",
+            };
+            // Whoever reads all of it comes to an end as well.
+            let count = if encoding.is_empty() { 4_096 } else { 1 };
+            let pieces = stream::repeat(piece).take(count).map(move |piece| {
+                sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                Ok::<_, Infallible>(piece)
+            });
+            let mut headers = HeaderMap::new();
+            headers.insert("prophet-protocol", "1".parse().unwrap());
+            headers.insert("content-type", content.parse().unwrap());
+            if !encoding.is_empty() {
+                headers.insert("content-encoding", encoding.parse().unwrap());
+            }
+            (headers, Body::from_stream(pieces)).into_response()
+        }
+    };
+    (Live::serving(served(replica).layer(axum::middleware::from_fn(flood))), sent)
+}
+
+#[test]
+fn an_answer_that_does_not_end_is_not_read_to_its_end() {
+    block_on(async {
+        let ada = replica().await;
+        let piece = || Bytes::from_static(&[b' '; PIECE]);
+        // What is on the way is not yet read.
+        let slack = 16 << 20;
+        for (path, limit) in [("/store/facts", 64 << 10), ("/store/head", 64 << 10)] {
+            let (live, sent) = match path {
+                "/store/facts" => flooding(&ada, &["/store/facts"], piece(), ""),
+                _ => flooding(&ada, &["/store/head"], piece(), ""),
+            };
+            let error = match HttpStore::open(&live.url(), options()).await {
+                Ok(store) => store.head().await.unwrap_err().to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(error.contains(&format!("more than the {limit} bytes")), "{error}");
+            assert!(error.contains(path), "{error}");
+            assert!(sent.load(Ordering::Relaxed) < limit + slack);
+        }
+        for (path, limit) in [("/sync/vector", 32 << 20), ("/sync/push", 16 << 20)] {
+            let (live, sent) = match path {
+                "/sync/vector" => flooding(&ada, &["/sync/vector"], piece(), ""),
+                _ => flooding(&ada, &["/sync/push"], piece(), ""),
+            };
+            let bob = other(&ada).await;
+            create(&bob, "bob's").await;
+            let error = peer(&live.url()).push(&bob).await.unwrap_err().to_string();
+            assert!(error.contains(&format!("more than the {limit} bytes")), "{error}");
+            assert!(error.contains(path), "{error}");
+            assert!(sent.load(Ordering::Relaxed) < limit + slack);
+        }
+    });
+}
+
+#[test]
+fn a_little_that_becomes_much_is_not_read_to_its_end() {
+    block_on(async {
+        let ada = replica().await;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        (0..1_000).for_each(|_| encoder.write_all(&[0; PIECE]).unwrap());
+        let bomb = encoder.finish().unwrap();
+        assert!(bomb.len() < 1 << 20);
+        let (live, _) = flooding(&ada, &["/store/head"], bomb.into(), "gzip");
+        let store = HttpStore::open(&live.url(), options()).await.unwrap();
+        let error = store.head().await.unwrap_err().to_string();
+        assert!(error.contains("more than the 65536 bytes"), "{error}");
+    });
+}
+
+/// That it was taken is known by the head of the answer already, and not what it leads to.
+#[test]
+fn what_becomes_of_a_commit_with_an_endless_answer_is_unknown() {
+    block_on(async {
+        let ada = replica().await;
+        let piece = Bytes::from_static(&[b' '; PIECE]);
+        let (live, _) = flooding(&ada, &["/store/commit"], piece, "");
+        let store = HttpStore::open(&live.url(), options()).await.unwrap();
+        let commit = Commit::new(CommitId::from_bytes([9; 16]), store.head().await.unwrap());
+        let error = store.commit(&commit).await.unwrap_err();
+        assert!(matches!(error, StoreError::OutcomeUnknown { .. }), "{error:?}");
     });
 }

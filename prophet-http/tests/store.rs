@@ -15,7 +15,7 @@ use backend_sqlite::SqliteStore;
 use conformance::{Harness, Place, Store};
 use futures_lite::future::block_on;
 use prophet_http::{HttpOptions, HttpStore};
-use prophet_store::{Identity, MemoryStore, Replica, StoreError};
+use prophet_store::{Identity, MemoryStore, Properties, Replica, ReplicaStore as _, StoreError};
 use support::live::{Live, served};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -102,3 +102,22 @@ fn in_sqlite(directory: &TempDir, identity: Identity) -> Result<Store, StoreErro
 conformance::suite!(memory, HttpHarness(in_memory), without = [faults, power_loss, damage]);
 conformance::suite!(sqlite, HttpHarness(in_sqlite), without = [faults, power_loss, damage]);
 conformance::invariants!(invariants, HttpHarness(in_memory));
+
+/// A question of a few kilobytes could have an answer of any length.
+#[test]
+fn what_is_asked_for_again_and_again_is_not_said_without_end() {
+    block_on(async {
+        let replica = Replica::open(MemoryStore::new(Identity::new_database().unwrap()));
+        let replica = replica.await.unwrap();
+        let large = Properties::new().with("text", "x".repeat(1 << 20)).unwrap();
+        let one = replica.create("note", large).await.unwrap();
+        let other = replica.create("bug", Properties::new()).await.unwrap();
+        let live = Live::of(&replica);
+        let store = HttpStore::open(&live.url(), options()).await.unwrap();
+        let keys = [one.clone(), other.clone(), one.clone(), one.clone(), other];
+        let read = store.get_records(&keys).await.unwrap();
+        assert_eq!(read, replica.store().get_records(&keys).await.unwrap());
+        let error = store.get_records(&vec![one; 65]).await.unwrap_err().to_string();
+        assert!(error.contains("ask for it once"), "{error}");
+    });
+}

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Table, value};
@@ -48,7 +48,7 @@ impl Config {
         }
         let mut unfinished = self.path.clone().into_os_string();
         unfinished.push(".unfinished");
-        fs::write(&unfinished, self.document.to_string()).map_err(failed)?;
+        write(Path::new(&unfinished), &self.document.to_string(), &self.path).map_err(failed)?;
         fs::rename(&unfinished, &self.path).map_err(failed)
     }
 
@@ -130,6 +130,29 @@ impl Config {
         let entries = self.document.get_mut(table).and_then(Item::as_table_like_mut);
         entries.is_some_and(|entries| entries.remove(name).is_some())
     }
+}
+
+/// Writes a file that is to stand in the place of another: for whom that was, and if there is none, for its
+/// owner alone, as a URL may have a password in it.
+fn write(path: &Path, text: &str, instead_of: &Path) -> io::Result<()> {
+    // One that was left behind may be for others as well.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    #[cfg(unix)]
+    if let Ok(before) = fs::metadata(instead_of) {
+        file.set_permissions(before.permissions())?;
+    }
+    #[cfg(not(unix))]
+    let _ = instead_of;
+    Ok(())
 }
 
 /// A peer's name stands where a place may, and an alias's where a command does: it has to look like

@@ -112,13 +112,21 @@ impl Session {
     }
 }
 
+/// Whether a store refused a commit, for it may only be read, at least by whoever asks.
+fn is_for_reading(error: &StoreError) -> bool {
+    match error {
+        StoreError::ReadOnly { .. } => true,
+        StoreError::Io { source, .. } => replica::open::is_denied(source),
+        _ => false,
+    }
+}
+
 /// The luids of records; `None` where there is none yet, and none can be given out.
 async fn luids(replica: &Replica, records: &[RecordKey]) -> Result<Vec<Option<u64>>> {
     match replica.luids(records).await {
         Ok(luids) => Ok(luids.into_iter().map(Some).collect()),
-        Err(Error::Store(error)) if matches!(*error, StoreError::ReadOnly { .. }) => {
-            Ok(vec![None; records.len()])
-        }
+        // To give them out takes a commit, which not everybody who may read may do.
+        Err(Error::Store(error)) if is_for_reading(&error) => Ok(vec![None; records.len()]),
         Err(error) => Err(error.into()),
     }
 }

@@ -8,7 +8,7 @@ use prophet_http::PushError;
 use prophet_site::SiteError;
 use prophet_store::{Error, NameError, ParseIdError, StoreError, Unreadable};
 
-use crate::output::Output;
+use crate::output::{Output, text};
 use crate::replica::web;
 
 /// The exit codes, which `--help` and `docs/command.md` promise.
@@ -95,7 +95,7 @@ impl Failure {
     pub(crate) fn tell_plainly(self) -> Exit {
         match &self {
             Self::Told { message, .. } => {
-                drop(writeln!(io::stderr(), "prophet: {message}"));
+                drop(writeln!(io::stderr(), "prophet: {}", text::lines(message, "")));
             }
             Self::Clap(error) => drop(error.print()),
             Self::NobodyReads => {}

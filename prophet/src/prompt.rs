@@ -49,7 +49,7 @@ impl Prompt {
                     self.over = true;
                     return Choice::LeaveOpen;
                 }
-                Err(why) => self.output.ask(&format!("{why}\n")),
+                Err(why) => self.output.ask(&format!("{}\n", text::lines(&why, ""))),
             }
         }
     }

@@ -24,7 +24,8 @@ use crate::replica::web::TOKEN;
 #[command(after_help = "\
 It listens on this machine alone unless --bind says otherwise. Everybody who reaches it may read, and pull \
 from http://HOST:8008, unless it is --private. Whoever writes or pushes has to show a token: their prophet takes it from \
-PROPHET_TOKEN. A new one is made and shown at each start, unless --token-file, --open or --read-only is \
+PROPHET_TOKEN, and sends it to every server that is named by a URL or as a peer, but to none that was found \
+with `pull --local`. A new one is made and shown at each start, unless --token-file, --open or --read-only is \
 given. It ends at Ctrl-C and SIGTERM, and answers what is under way first.
 
 Its log goes to stderr, an event a line: each request with what it was answered, and what goes wrong. With \

@@ -8,6 +8,9 @@ use prophet_store::{
 
 use super::wire::{In, Malformed, Out, Wire};
 
+/// No page holds much more than so many bytes, whatever is asked for.
+pub(crate) const PAGE_BYTES: usize = 16 << 20;
+
 /// The names of the operations, which are those of the trait, but for the first.
 pub(crate) mod operation {
     pub(crate) const FACTS: &str = "facts";
@@ -73,21 +76,65 @@ impl Wire for Served {
     }
 }
 
-/// A hint goes as JSON. One that cannot is left out: it is only a hint.
+/// No hint is longer, and none has more conditions: a server tests each on every record, and compiles the
+/// patterns in it before that.
+const HINT_BYTES: usize = 64 << 10;
+const HINT_CONDITIONS: usize = 32;
+
+/// A hint as JSON. One that cannot be, or is too long, is left out: it is only a hint.
+fn hint_of(hint: &Predicate) -> Option<String> {
+    let text = serde_json::to_string(hint).ok();
+    text.filter(|text| text.len() <= HINT_BYTES && conditions(hint) <= HINT_CONDITIONS)
+}
+
+/// The hint that this is, unless it is too long.
+fn hint_from(text: &str) -> Result<Option<Predicate>, Malformed> {
+    if text.len() > HINT_BYTES {
+        return Ok(None);
+    }
+    let malformed = |error| Malformed::new(format!("in the hint, {error}"));
+    // Before any pattern in it is compiled.
+    let json: serde_json::Value = serde_json::from_str(text).map_err(malformed)?;
+    if named(&json, "matches") > HINT_CONDITIONS {
+        return Ok(None);
+    }
+    let hint = serde_json::from_str(text).map_err(malformed)?;
+    Ok(Some(hint).filter(|hint| conditions(hint) <= HINT_CONDITIONS))
+}
+
+/// How many members have this name, however deep.
+fn named(json: &serde_json::Value, name: &str) -> usize {
+    match json {
+        serde_json::Value::Array(items) => items.iter().map(|item| named(item, name)).sum(),
+        serde_json::Value::Object(members) => {
+            let each = members.iter();
+            each.map(|(key, value)| usize::from(key == name) + named(value, name)).sum()
+        }
+        _ => 0,
+    }
+}
+
+/// How many conditions there are in one.
+fn conditions(of: &Predicate) -> usize {
+    match of {
+        Predicate::And(all) | Predicate::Or(all) => all.iter().map(conditions).sum(),
+        Predicate::Not(one) => conditions(one),
+        _ => 1,
+    }
+}
+
 impl Wire for RecordScan {
     fn put(&self, out: &mut Out) {
         self.record_type.put(out);
         self.after.put(out);
-        let hint = self.hint.as_ref().and_then(|hint| serde_json::to_string(hint).ok());
-        hint.put(out);
+        self.hint.as_ref().and_then(hint_of).put(out);
         self.limit.put(out);
     }
 
     fn take(input: &mut In<'_>) -> Result<Self, Malformed> {
         let (record_type, after) = Wire::take(input)?;
         let hint: Option<String> = Wire::take(input)?;
-        let hint = hint.map(|hint| serde_json::from_str::<Predicate>(&hint)).transpose();
-        let hint = hint.map_err(|error| Malformed::new(format!("in the hint, {error}")))?;
+        let hint = hint.map_or(Ok(None), |hint| hint_from(&hint))?;
         Ok(Self { record_type, after, hint, limit: Wire::take(input)? })
     }
 }
@@ -165,5 +212,53 @@ impl Wire for Verification {
         found.metadata = input.number()?;
         found.problems = Wire::take(input)?;
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prophet_store::PageLimit;
+
+    use super::super::wire::{decode, encode};
+    use super::*;
+
+    /// The hint that comes of one that is written so, at the server and at the client.
+    fn hinted(json: &str) -> (Option<Predicate>, Option<Predicate>) {
+        let parts = (None::<prophet_store::RecordType>, None::<prophet_store::RecordKey>);
+        let bytes = encode(&(parts, (Some(json.to_owned()), PageLimit::default())));
+        let came: RecordScan = decode(&bytes).unwrap();
+        let hint = Some(serde_json::from_str(json).unwrap());
+        let asked = encode(&RecordScan { hint, ..RecordScan::default() });
+        (came.hint, decode::<RecordScan>(&asked).unwrap().hint)
+    }
+
+    #[test]
+    fn a_hint_that_is_too_long_is_no_hint() {
+        let one = r#"{"matches":{"property":"title","pattern":"x"}}"#;
+        let many = |count: usize, member: &str| {
+            let all = vec![one.replace("matches", member); count].join(",");
+            format!(r#"{{"and":[{{"not":{{"or":[{all}]}}}}]}}"#)
+        };
+        let text = |length: usize| {
+            let prefix = "x".repeat(length);
+            format!(r#"{{"starts_with":{{"property":"title","prefix":"{prefix}"}}}}"#)
+        };
+        let heeded = |json: &str| {
+            let (at_the_server, at_the_client) = hinted(json);
+            assert_eq!(at_the_server, at_the_client);
+            at_the_server.is_some()
+        };
+        assert!(heeded(one));
+        assert!(heeded(&many(32, "matches")));
+        assert!(!heeded(&many(33, "matches")));
+        assert!(!heeded(&many(33, r"m\u0061tches")));
+        assert!(heeded(&text(1_000)));
+        assert!(!heeded(&text(HINT_BYTES)));
+        let exists = vec![r#"{"exists":"title"}"#; 33].join(",");
+        assert!(!heeded(&format!(r#"{{"and":[{exists}]}}"#)));
+        // What is too much is not even compiled.
+        let broken = vec![r#"{"matches":{"property":"title","pattern":"("}}"#; 33].join(",");
+        assert_eq!(hint_from(&format!(r#"{{"or":[{broken}]}}"#)), Ok(None));
+        assert!(hint_from(r#"{"matches":{"property":"title","pattern":"("}}"#).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! The replica's store, for engines elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use prophet_store::{
-    Commit, HistoryScan, LogScan, MetadataScan, OriginScan, PageLimit, RecordScan, RecordType,
-    Replica, ReplicaStore, ResolutionScan, StoreError, limits,
+    Commit, HistoryScan, LogScan, MetadataScan, OriginScan, PageLimit, Read, RecordScan,
+    RecordType, Replica, ReplicaStore, ResolutionScan, StoreError, limits,
 };
 
 use super::answer::{Refusal, all, expect, speak};
 use super::problem::{Kind, Problem};
 use super::respond::on_thread;
-use crate::protocol::store::{Served, operation};
+use crate::protocol::store::{PAGE_BYTES, Served, operation};
 use crate::protocol::{REQUEST_BYTES, STORE, StoreFailure, Wire, decode, encode};
 
 /// What a commit takes beside what counts as its size.
@@ -25,9 +26,10 @@ const COMMIT_BYTES: usize = (limits::COMMIT_BYTES as usize).saturating_add(256 <
 /// So long a commit may take to come, and a question.
 const COMMIT_TIME: Duration = Duration::from_secs(600);
 const QUESTION_TIME: Duration = Duration::from_secs(60);
-/// No page holds much more, whatever was asked for.
-const PAGE_BYTES: usize = 16 << 20;
+/// No page holds more, whatever was asked for.
 const PAGE_ITEMS: usize = 1 << 16;
+/// What is asked for several times in a question makes no longer answer than this.
+const REPEATED_BYTES: usize = 64 << 20;
 
 /// `POST /store/{operation}`, each a method of [`ReplicaStore`].
 pub(super) fn routes(replica: Replica) -> Router {
@@ -78,6 +80,42 @@ fn bounded(limit: PageLimit) -> PageLimit {
     PageLimit { items: limit.items.min(PAGE_ITEMS), bytes: limit.bytes.min(PAGE_BYTES) }
 }
 
+/// What is asked for, each once, and where among that each thing is that was asked for.
+fn once<K: Ord + Clone>(asked: Vec<K>) -> (Vec<K>, Vec<usize>) {
+    let (mut known, mut once) = (BTreeMap::new(), Vec::new());
+    let place = |key: K| {
+        *known.entry(key).or_insert_with_key(|key| {
+            once.push(key.clone());
+            once.len() - 1
+        })
+    };
+    let places = asked.into_iter().map(place).collect();
+    (once, places)
+}
+
+/// What was read of what was asked for, as often as it was. A small question must not make a large answer of
+/// little.
+fn said_of_each<T: Wire>(
+    read: Result<Read<Vec<T>>, StoreError>,
+    places: &[usize],
+) -> Result<Vec<u8>, Refusal> {
+    let Read { value, at } = read.map_err(|error| Refusal::Store(StoreFailure::of(&error)))?;
+    let each: Vec<Vec<u8>> = value.into_iter().map(|value| encode(&value)).collect();
+    let length = |bytes: &Vec<u8>| bytes.len();
+    let said = || places.iter().filter_map(|place| each.get(*place));
+    let (needed, length): (usize, usize) =
+        (each.iter().map(length).sum(), said().map(length).sum());
+    if length > needed.max(REPEATED_BYTES) {
+        let detail = format!(
+            "what is asked for several times would make an answer of {length} bytes; ask for it once"
+        );
+        return Err(Problem::malformed(detail).into());
+    }
+    let mut answer = encode(&(at, places.len() as u64));
+    said().for_each(|bytes| answer.extend_from_slice(bytes));
+    Ok(answer)
+}
+
 async fn answer(
     store: &dyn ReplicaStore,
     operation: &str,
@@ -92,7 +130,10 @@ async fn answer(
             nothing(body)?;
             said(store.head().await)
         }
-        operation::GET_RECORDS => said(store.get_records(&given::<Vec<_>>(body)?).await),
+        operation::GET_RECORDS => {
+            let (keys, places) = once(given::<Vec<_>>(body)?);
+            said_of_each(store.get_records(&keys).await, &places)
+        }
         operation::SCAN_RECORDS => {
             let scan: RecordScan = given(body)?;
             let limit = bounded(scan.limit);
@@ -123,7 +164,10 @@ async fn answer(
             let limit = bounded(scan.limit);
             said(store.scan_resolutions(&ResolutionScan { limit, ..scan }).await)
         }
-        operation::GET_METADATA => said(store.get_metadata(&given::<Vec<_>>(body)?).await),
+        operation::GET_METADATA => {
+            let (keys, places) = once(given::<Vec<_>>(body)?);
+            said_of_each(store.get_metadata(&keys).await, &places)
+        }
         operation::SCAN_METADATA => {
             let scan: MetadataScan = given(body)?;
             let limit = bounded(scan.limit);

@@ -1,6 +1,7 @@
 //! The published tree, so that a server is a static source too.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
@@ -33,18 +34,19 @@ pub(super) fn routes() -> Router<Shared> {
 /// A directory with a published tree.
 pub(super) struct Published {
     directory: PathBuf,
-    /// Where the replica was when it was last published there. Held while it is.
-    at: Mutex<Option<Head>>,
+    /// Where the replica was when it was last published there. Held while it is, by whoever does it and not
+    /// by who asked for it, who may be gone sooner.
+    at: Arc<Mutex<Option<Head>>>,
 }
 
 impl Published {
     pub(super) fn new(directory: PathBuf) -> Self {
-        Self { directory, at: Mutex::new(None) }
+        Self { directory, at: Arc::default() }
     }
 
     /// Publishes what is new, if anything is. Whoever asks meanwhile waits, and finds it done.
     async fn refresh(&self, replica: &Replica) -> Result<(), Problem> {
-        let mut at = self.at.lock().await;
+        let mut at = Arc::clone(&self.at).lock_owned().await;
         let head = replica.head().await?;
         if *at == Some(head) {
             return Ok(());
@@ -52,7 +54,7 @@ impl Published {
         let (replica, directory) = (replica.clone(), self.directory.clone());
         let published = aside(async move {
             let tree = DirectoryTree::new(directory);
-            match publish(&replica, &tree, PublishOptions::new()).await {
+            let published = match publish(&replica, &tree, PublishOptions::new()).await {
                 Ok(report) => {
                     tracing::info!(
                         changesets = report.changesets,
@@ -64,10 +66,11 @@ impl Published {
                 // The directory is the replica itself, and up to date by itself.
                 Err(PublishError::Live { .. }) => Ok(head),
                 Err(error) => Err(Problem::failed(&error)),
-            }
+            };
+            *at = Some(published?);
+            Ok(())
         });
-        *at = Some(published.await?);
-        Ok(())
+        published.await
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use prophet_store::{Error, MemoryStore, PullReport, Replica, ReplicaStoreExt as _};
+use prophet_store::{
+    ChangesetSource, Error, MemoryStore, PullReport, Replica, ReplicaStoreExt as _,
+};
 
 use crate::Result;
 use crate::commands::clone::ORIGIN;
@@ -11,6 +13,7 @@ use crate::commands::sync::{self, Prefer, Settle, Way};
 use crate::config::Config;
 use crate::context::{Context, Session};
 use crate::failure::{Exit, Failure};
+use crate::replica::web::Web;
 use crate::replica::{Place, local, open};
 
 /// What it takes.
@@ -31,7 +34,8 @@ pub(crate) struct PullArgs {
     /// From every named peer; one that fails does not keep the others from being pulled from.
     #[arg(long, conflicts_with = "from")]
     all: bool,
-    /// From whoever serves this database on the local network.
+    /// From whoever serves this database on the local network. They are sent no token: one whose replica
+    /// is private is pulled from by its URL.
     #[arg(long, conflicts_with_all = ["from", "all"])]
     local: bool,
     /// How long to wait for answers on the local network, in seconds.
@@ -62,7 +66,7 @@ impl PullArgs {
         };
         let (mut reports, mut failures) = (Vec::new(), Vec::new());
         for (name, place) in peers {
-            let pulled = match open::source(&place, "").await {
+            let pulled = match self.source(&place).await {
                 Ok(source) => sync::pull(&target, &*source, settle, context.output).await,
                 Err(failure) => Err(failure),
             };
@@ -72,6 +76,14 @@ impl PullArgs {
             }
         }
         self.end(context, reports, failures)
+    }
+
+    /// What is pulled from at a place.
+    async fn source(&self, place: &Place) -> Result<Box<dyn ChangesetSource>> {
+        match place {
+            Place::Web(url) if self.local => Ok(Box::new(Web::found(url)?)),
+            place => open::source(place, "").await,
+        }
     }
 
     /// From whom, each by name.

@@ -99,15 +99,17 @@ impl Output {
         self.say(&format!("{ERROR}prophet:{ERROR:#} "), message);
     }
 
-    /// Writes to stderr, where a question is to be asked.
+    /// Writes to stderr, where a question is to be asked, as it is: what is not trusted in it has to be
+    /// escaped.
     pub(crate) fn ask(&self, text: &str) {
         let mut err = AutoStream::new(io::stderr(), self.color);
         // If nobody reads it there is nobody to be told.
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
 
+    /// The message may have words of a server or of a file in it.
     fn say(&self, prefix: &str, message: &str) {
-        self.ask(&format!("{prefix}{message}\n"));
+        self.ask(&format!("{prefix}{}\n", text::lines(message, "")));
     }
 
     /// A bar that shows how far a pull has come: on a terminal, and if anything is to be said.

@@ -45,7 +45,7 @@ pub(crate) fn one_line(text: &str) -> String {
 }
 
 /// Text on as many lines as it has, each after the first one behind `indent`.
-fn lines(text: &str, indent: &str) -> String {
+pub(crate) fn lines(text: &str, indent: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(one_line).collect();
     lines.join(&format!("\n{indent}"))
 }

@@ -74,7 +74,8 @@ fn or_read_only<S>(
     }
 }
 
-fn is_denied(source: &prophet_store::Source) -> bool {
+/// Whether this is that it is not allowed.
+pub(crate) fn is_denied(source: &prophet_store::Source) -> bool {
     let error = source.downcast_ref::<std::io::Error>();
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

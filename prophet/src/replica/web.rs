@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use prophet_http::{HttpOptions, HttpPeer, HttpSource, HttpStore};
 use prophet_store::{
-    Changeset, ChangesetSource, Error, Offer, ReplicaStore, StoreError, Streamed, VersionVector,
+    Changeset, ChangesetSource, Error, Offer, ReplicaStore, StoreError, Streamed, Unreadable,
+    VersionVector,
 };
 
 use crate::Result;
 
-/// The variable of the environment with the token that is shown to servers.
+/// The variable of the environment with the token that is shown to servers: to those that somebody named,
+/// and never to one that was found.
 pub(crate) const TOKEN: &str = "PROPHET_TOKEN";
 
 fn options() -> HttpOptions {
@@ -39,13 +41,21 @@ pub(crate) async fn served(url: &str) -> Result<Option<Arc<dyn ReplicaStore>>> {
 pub(crate) struct Web {
     url: String,
     peer: HttpPeer,
+    /// Whether nobody named it.
+    found: bool,
     /// If it is a published replica.
     tree: OnceLock<HttpSource>,
 }
 
 impl Web {
     pub(crate) fn new(url: &str) -> Result<Self> {
-        Ok(Self { url: url.to_owned(), peer: peer(url)?, tree: OnceLock::new() })
+        Ok(Self { url: url.to_owned(), peer: peer(url)?, found: false, tree: OnceLock::new() })
+    }
+
+    /// At a URL that nobody named, but that was told by whoever is on the network: it is shown no token.
+    pub(crate) fn found(url: &str) -> Result<Self> {
+        let peer = HttpPeer::new(url, HttpOptions::new())?;
+        Ok(Self { url: url.to_owned(), peer, found: true, tree: OnceLock::new() })
     }
 }
 
@@ -57,6 +67,11 @@ impl ChangesetSource for Web {
         }
         let not_served = match self.peer.offer(seen).await {
             Ok(offer) => return Ok(offer),
+            Err(Error::BadSource { cause: Unreadable::Denied, .. }) if self.found => {
+                let why = "it wants a token, and none is sent to who was found on the network: pull \
+                           from it by its URL";
+                return Err(Error::unreadable(&self.url, why, Unreadable::Denied));
+            }
             Err(error) => error,
         };
         match HttpSource::open(&self.url).await {

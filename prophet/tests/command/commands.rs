@@ -363,3 +363,32 @@ fn what_nobody_reads_to_its_end_is_no_failure() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{words:?}");
     }
 }
+
+/// URLs of peers may have passwords in them.
+#[cfg(unix)]
+#[test]
+fn what_is_kept_beside_a_replica_is_for_its_owner_alone_unless_they_say_so() {
+    use std::fs::{Permissions, metadata, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    let config = ada.directory.join(".prophet/config.toml");
+    let mode = || metadata(&config).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600, "made");
+    ada.does(&["peers", "add", "bob", "https://ada:secret@example.org/notes"]);
+    assert_eq!(mode(), 0o600, "saved");
+    for chosen in [0o640, 0o400, 0o600] {
+        set_permissions(&config, Permissions::from_mode(chosen)).unwrap();
+        // What a save that was killed has left is not taken for what is to be kept.
+        let unfinished = ada.directory.join(".prophet/config.toml.unfinished");
+        write(&unfinished, "").unwrap();
+        set_permissions(&unfinished, Permissions::from_mode(0o666)).unwrap();
+        ada.does(&["peers", "add", "cleo", "https://ada:secret@example.org/others"]);
+        assert_eq!(mode(), chosen);
+        assert!(ada.file(".prophet/config.toml").contains("others"));
+        assert!(!unfinished.exists());
+        ada.does(&["peers", "remove", "cleo"]);
+        assert_eq!(mode(), chosen);
+    }
+}

@@ -1,9 +1,13 @@
 //! A replica that `prophet serve` serves, with its own process.
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Stdio};
+use std::sync::{Arc, Mutex};
 
-use crate::support::{Office, Person};
+use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
+
+use crate::support::{Office, Person, run};
 
 /// A server that ends with this.
 struct Served {
@@ -188,4 +192,131 @@ fn whoever_supervises_the_server_ends_it_as_well() {
     let told = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
     assert!(told.success());
     assert_eq!(served.process.wait().unwrap().code(), Some(0));
+}
+
+/// A server that answers everything with this, and what it was asked: the heads of the requests.
+fn stub(answer: String) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<_>>>::default());
+    let heads = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.push(byte[0]);
+            }
+            heads.lock().unwrap().push(String::from_utf8(head).unwrap());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (address, asked)
+}
+
+fn problem(status: &str, detail: &str) -> String {
+    let body = serde_json::json!({"type": "about:blank", "detail": detail}).to_string();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nProphet-Protocol: 1\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Whoever is on the network may say that they have the database.
+#[test]
+fn who_is_found_on_the_network_is_shown_no_token() {
+    let office = Office::new();
+    let bob = office.person_with_replica("bob");
+    let database = bob.reads(&["info"])["database"].as_str().unwrap().to_owned();
+    let (address, asked) = stub(problem("404 Not Found", "nothing"));
+    let daemon = ServiceDaemon::new().unwrap();
+    daemon.enable_interface(IfKind::LoopbackV4).unwrap();
+    let told = &[("database", &*database)][..];
+    let (service, host) = ("_prophet._tcp.local.", "prophet-eve.local.");
+    let info = ServiceInfo::new(service, "eve", host, "127.0.0.1", address.port(), told);
+    daemon.register(info.unwrap()).unwrap();
+
+    let with_token = |words: &[&str]| {
+        let mut command = bob.command();
+        command.env("PROPHET_TOKEN", "a-secret-of-bobs").args(words);
+        let ran = run(&mut command, "");
+        assert_ne!(ran.code, 0, "{ran:?}");
+        (std::mem::take(&mut *asked.lock().unwrap()), ran.stderr)
+    };
+    let (heads, said) = with_token(&["pull", "--local", "--wait", "3"]);
+    assert!(!heads.is_empty(), "{said}");
+    for head in heads {
+        let head = head.to_ascii_lowercase();
+        assert!(!head.contains("authorization") && !head.contains("secret"), "{head}");
+    }
+    let (heads, _) = with_token(&["pull", &format!("http://{address}/")]);
+    assert!(heads[0].contains("Bearer a-secret-of-bobs"), "who is named is: {heads:?}");
+    daemon.shutdown().unwrap();
+}
+
+#[test]
+fn a_private_replica_that_is_found_is_to_be_named() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.does(&["create", "bug", "title=one"]);
+    ada.does(&["bundle", "create", "../notes.bundle"]);
+    ada.writes("token", "token-of-the-tests\n");
+    let bob = office.person("bob");
+    bob.does(&["clone", "bundle:../notes.bundle"]);
+    let _served = serve(&ada, &["--private", "--announce", "--token-file", "token"]);
+    let mut pull = bob.command();
+    pull.env("PROPHET_TOKEN", "token-of-the-tests").args(["pull", "--local", "--wait", "3"]);
+    let ran = run(&mut pull, "");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("by its URL") && !ran.stderr.contains("PROPHET_TOKEN"), "{ran:?}");
+}
+
+/// A record that came by the API has no number yet, and who may only read can give it none.
+#[test]
+fn who_may_only_read_sees_what_has_no_number_yet() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    ada.writes("token", "token-of-the-tests\n");
+    let id = {
+        let served = serve(&ada, &["--open"]);
+        let host = served.url.trim_start_matches("http://").trim_end_matches('/');
+        let mut stream = TcpStream::connect(host).unwrap();
+        write!(
+            stream,
+            "POST /records/bug.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{{\"title\":\"one\"}}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.split("\r\n\r\n").nth(1).unwrap();
+        let id = body.split("\"id\":\"").nth(1).unwrap_or_else(|| panic!("{answer}"));
+        id.split('"').next().unwrap().to_owned()
+    };
+    let bob = office.person("bob");
+    for words in [&["--token-file", "token"][..], &["--read-only"]] {
+        let served = serve(&ada, words);
+        let listed = bob.does(&["-r", &served.url, "list", "bug"]);
+        assert!(listed.contains("one"), "{words:?}: {listed}");
+        let shown = bob.does(&["-r", &served.url, "show", &id]);
+        assert!(shown.contains(&id) && shown.contains("one"), "{words:?}: {shown}");
+        let said = bob.fails(1, &["-r", &served.url, "update", &id, "title=two"]);
+        assert!(said.contains("PROPHET_TOKEN"), "{said}");
+    }
+}
+
+#[test]
+fn what_a_server_says_is_nothing_that_a_terminal_obeys() {
+    let office = Office::new();
+    let bob = office.person_with_replica("bob");
+    let (address, _) = stub(problem("400 Bad Request", "no\u{1b}]0;owned\u{7}\u{9b}31m\rway\nout"));
+    let url = format!("http://{address}/");
+    for words in [&["pull", &*url][..], &["push", &url], &["-r", &url, "list", "bug"]] {
+        let said = bob.runs(&[&["--color", "always"], words].concat()).stderr;
+        assert!(said.contains(r"no\u{1b}]0;owned\u{7}\u{9b}31m\rway"), "{words:?}: {said:?}");
+        // The command itself says `prophet:` in colors.
+        let said = said.split_once(' ').unwrap().1;
+        let obeyed = said.trim_end().contains(|c: char| c.is_control() && c != '\n');
+        assert!(!obeyed, "{words:?}: {said:?}");
+    }
 }
