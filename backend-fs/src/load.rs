@@ -21,7 +21,6 @@ use crate::tail::{Rest, Tail};
 use crate::view::{FileAt, Index, IndexTable, Layer, View};
 
 /// What of a directory is to be looked at.
-#[derive(Clone)]
 pub(crate) struct Place {
     /// In words that a person recognises.
     pub(crate) name: Arc<str>,
@@ -31,7 +30,7 @@ pub(crate) struct Place {
     /// to them.
     pub(crate) published: Option<Arc<Manifest>>,
     /// Segment and length of an open one that a reader failed to sync.
-    pub(crate) unsynced: Arc<Mutex<Option<(u64, u64)>>>,
+    unsynced: Mutex<Option<(u64, u64)>>,
 }
 
 impl Place {
@@ -41,7 +40,13 @@ impl Place {
         identity: Identity,
         published: Option<Manifest>,
     ) -> Self {
-        Self { name, disk, identity, published: published.map(Arc::new), unsynced: Arc::default() }
+        Self {
+            name,
+            disk,
+            identity,
+            published: published.map(Arc::new),
+            unsynced: Mutex::default(),
+        }
     }
 
     pub(crate) fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError + use<> {

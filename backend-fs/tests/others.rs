@@ -30,6 +30,12 @@ fn heads_left(image: &Image) -> Vec<Head> {
     left.map(|image| block_on(open(image).head()).unwrap()).collect()
 }
 
+/// The operation so far from here fails, and one more so far behind it.
+fn fail(disk: &SimulatedDisk, at: u64, kind: Kind, and_after: Option<u64>) {
+    let (at, error) = (disk.steps() + at, ErrorKind::Other);
+    disk.fail(Some(Fault { at, kind, error, forever: false, and_after }));
+}
+
 /// The device takes in what one handle wrote, and loses it, and says so once: to that one, or to the next
 /// one that asks.
 #[test]
@@ -44,13 +50,7 @@ fn what_another_handle_failed_to_sync_is_durable_before_it_counts() {
             let theirs = open(&options, &disk).unwrap();
             assert_eq!(block_on(ours.head()).unwrap(), first.head());
             let second = commit(2, first.head(), 9_000);
-            disk.fail(Some(Fault {
-                at: disk.steps() + at,
-                kind: Kind::Dropped,
-                error: ErrorKind::Other,
-                forever: false,
-                and_after: Some(2),
-            }));
+            fail(&disk, at, Kind::Dropped, Some(2));
             let answer = block_on(theirs.commit(&second));
             let fired = disk.fired().unwrap_or_default();
             disk.fail(None);
@@ -93,13 +93,7 @@ fn what_a_reader_failed_to_sync_is_not_shown_by_the_next_try() {
         let ours = open(&options, &disk).unwrap();
         let (first, second) = (commit(1, Head::EMPTY, 9_000), |base| commit(2, base, 10));
         block_on(theirs.commit(&first)).unwrap();
-        disk.fail(Some(Fault {
-            at: disk.steps() + at,
-            kind: Kind::Before,
-            error: ErrorKind::Other,
-            forever: false,
-            and_after: None,
-        }));
+        fail(&disk, at, Kind::Before, None);
         let read = block_on(ours.head());
         let fired = disk.fired().unwrap_or_default();
         disk.fail(None);

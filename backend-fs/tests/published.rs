@@ -261,6 +261,11 @@ fn a_manifest_leads_nowhere_else() {
     });
 }
 
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
 /// Another handle has sealed what this one knew meanwhile, so that this one looks for more by name.
 #[test]
 fn a_handle_that_is_behind_does_not_go_on_in_what_its_directory_was_replaced_by() {
@@ -275,8 +280,7 @@ fn a_handle_that_is_behind_does_not_go_on_in_what_its_directory_was_replaced_by(
         replica.create("bug", properties("two")).await.unwrap();
         replica.create("bug", properties("three")).await.unwrap();
         replica.close().await.unwrap();
-        let copied = std::process::Command::new("cp").arg("-r").arg(&path).arg(&backup).status();
-        assert!(copied.unwrap().success());
+        copy(&path, &backup);
         std::fs::rename(&path, directory.path().join("gone")).unwrap();
         std::fs::rename(&backup, &path).unwrap();
         let refused = behind.create("bug", properties("four")).await.unwrap_err().to_string();
@@ -298,9 +302,7 @@ fn what_was_replaced_while_it_was_open_is_not_written_to() {
             let store = FsStore::create(&path, Identity::new_database().unwrap()).unwrap();
             let replica = Replica::open(store).await.unwrap();
             replica.create("bug", properties("one")).await.unwrap();
-            let copied =
-                std::process::Command::new("cp").arg("-r").arg(&path).arg(&backup).status();
-            assert!(copied.unwrap().success());
+            copy(&path, &backup);
             replica.create("bug", properties("two")).await.unwrap();
             let (old, new) = (path.join(replaced), backup.join(replaced));
             if old.is_dir() {

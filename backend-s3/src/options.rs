@@ -150,8 +150,8 @@ impl S3Options {
 
     /// Has a checkpoint made about once in so many commits: 64 unless this is said. With 0 there are
     /// none but those that the app [asks for](S3Store::checkpoint). Where the root, which each one writes
-    /// anew, is longer than 8 KiB, it is once in as many more, unless they
-    /// are commits of more than 16 KiB. And there is one whenever the commits since the last have 8 MiB.
+    /// anew, is longer than 8 KiB, it is once in as many more, unless they are commits of more than 16 KiB.
+    /// And there is one whenever the commits since the last have 8 MiB.
     ///
     /// Who pulls over HTTP sees what came before the last one. With fewer commits in between, more is
     /// written.
