@@ -63,15 +63,17 @@ impl Write for Pipe {
 
 /// Begins to write a bundle of what `replica` has and `basis` has not. The pieces end with an error if
 /// that fails, so that nobody takes what there is for all. A reader that takes nothing for as long as
-/// `patience` is given up. To be called on a runtime.
+/// `patience` is given up. What is `held` is let go when the writing has ended. To be called on a runtime.
 pub(crate) fn bundle(
     replica: Replica,
     basis: VersionVector,
     patience: Duration,
+    held: impl Send + 'static,
 ) -> (Pieces, JoinHandle<Result<BundleSummary, Error>>) {
     let (sender, pieces) = pieces();
     let runtime = Handle::current();
     let writing = spawn_blocking(move || {
+        let _held = held;
         let pipe = Pipe { pieces: sender.clone(), runtime, patience };
         let mut writer = BufWriter::with_capacity(PIECE_BYTES, pipe);
         let written = block_on(replica.bundle(&basis, &mut writer));

@@ -159,7 +159,7 @@ impl Connection {
     /// Sends a bundle, as fast as the server takes it in.
     async fn send(&self, replica: &Replica, basis: VersionVector) -> Result<PullReport, Failed> {
         let patience = self.options.connect.saturating_add(self.options.first_byte);
-        let (pieces, writing) = bundle(replica.clone(), basis, patience);
+        let (pieces, writing) = bundle(replica.clone(), basis, patience, ());
         let asked = self.request(Method::POST, "sync/push").header(CONTENT_TYPE, BUNDLE);
         let mut writing = writing;
         let mut wrote = None;

@@ -11,7 +11,7 @@ use axum::response::Response;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hyper::header::{HeaderValue, RETRY_AFTER};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Shared;
@@ -22,10 +22,21 @@ use super::problem::{Kind, Problem};
 /// Clients that are not heard of any more are forgotten once in so many requests.
 const FORGET_EVERY: u32 = 1_024;
 
+tokio::task_local! {
+    static PLACE: Arc<OwnedSemaphorePermit>;
+}
+
+/// The place among the requests that are worked on, of the one that is handled here. Work on another
+/// thread keeps it until it ends, for it may go on when nobody waits for the answer any more.
+pub(super) fn place() -> Option<Arc<OwnedSemaphorePermit>> {
+    PLACE.try_with(Arc::clone).ok()
+}
+
 /// What is counted of the requests of a server.
 pub(super) struct Limits {
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
     pub(super) feeds: Arc<Semaphore>,
+    pub(super) transfers: Arc<Semaphore>,
     rate: Option<Rate>,
 }
 
@@ -37,9 +48,11 @@ struct Rate {
 
 impl Limits {
     pub(super) fn new(options: &ServerOptions) -> Self {
+        let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self {
-            requests: Semaphore::new(options.requests.min(Semaphore::MAX_PERMITS)),
-            feeds: Arc::new(Semaphore::new(options.feeds.min(Semaphore::MAX_PERMITS))),
+            requests: places(options.requests),
+            feeds: places(options.feeds),
+            transfers: places(options.transfers),
             rate: options.rate.map(Rate::new),
         }
     }
@@ -89,8 +102,8 @@ pub(super) async fn throttle(
         rate.check(address(&request))?;
     }
     let busy = || Problem::unavailable("the server has as much to do as it may; come again soon");
-    let _permit = app.limits.requests.try_acquire().map_err(|_| busy())?;
-    Ok(next.run(request).await)
+    let permit = Arc::clone(&app.limits.requests).try_acquire_owned().map_err(|_| busy())?;
+    Ok(PLACE.scope(Arc::new(permit), next.run(request)).await)
 }
 
 /// Ends what takes too long. An edit that is given up here may be under way already.

@@ -124,6 +124,16 @@ impl App {
         Arc::clone(&self.limits.feeds).try_acquire_owned().map_err(|_| full())
     }
 
+    /// A place among those whose work lasts as long as they are slow.
+    fn transfer(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let full = || {
+            Problem::unavailable(
+                "as many pulls, pushes and verifications go on as may; come again soon",
+            )
+        };
+        Arc::clone(&self.limits.transfers).try_acquire_owned().map_err(|_| full())
+    }
+
     fn ending(&self) -> watch::Receiver<bool> {
         self.end.subscribe()
     }
@@ -170,8 +180,8 @@ fn routes(app: Shared) -> Router {
     // What programs of Prophet say to one another; what of it only reads, `auth` says.
     let all: Router = all
         .with_state(app.clone())
-        .merge(sync::routes(app.replica.clone()))
-        .merge(store::routes(app.replica.clone()));
+        .merge(sync::routes(app.clone()))
+        .merge(store::routes(app.clone()));
     let router = all
         .method_not_allowed_fallback(problem::method_not_allowed)
         // What is not there needs no token, and is no secret.

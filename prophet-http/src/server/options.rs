@@ -32,6 +32,7 @@ pub struct ServerOptions {
     pub(super) send_time: Duration,
     pub(super) grace: Duration,
     pub(super) requests: usize,
+    pub(super) transfers: usize,
     pub(super) connections: usize,
     pub(super) feeds: usize,
     pub(super) feed_time: Duration,
@@ -56,6 +57,7 @@ impl Default for ServerOptions {
             send_time: Duration::from_secs(60),
             grace: Duration::from_secs(30),
             requests: 1_024,
+            transfers: 64,
             connections: 4_096,
             feeds: 1_024,
             feed_time: Duration::from_secs(15 * 60),
@@ -146,10 +148,20 @@ impl ServerOptions {
     }
 
     /// How many requests are worked on at once; 1,024 unless this is said. More are refused, with
-    /// when to come again.
+    /// when to come again. One that was given up counts until the work on it has ended.
     #[must_use]
     pub const fn requests_at_once(mut self, requests: usize) -> Self {
         self.requests = requests;
+        self
+    }
+
+    /// How many pulls, pushes and verifications there may be at once; 64 unless this is said. More are
+    /// refused, with when to come again. Each has a thread until it ends, which takes as long as a client
+    /// is slow: keep this below the threads that the runtime has for what blocks, 512 in Tokio unless it
+    /// is told otherwise, so that nobody else has to wait for one.
+    #[must_use]
+    pub const fn transfers_at_once(mut self, transfers: usize) -> Self {
+        self.transfers = transfers;
         self
     }
 

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 
 use super::body::JSON;
 use super::etag;
+use super::limits;
 use super::problem::Problem;
 use super::query::Params;
 
@@ -103,7 +104,12 @@ impl Items {
 pub(super) async fn on_thread<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Problem> {
-    spawn_blocking(move || block_on(work)).await.map_err(|panicked| Problem::failed(&panicked))
+    let place = limits::place();
+    let work = move || {
+        let _place = place;
+        block_on(work)
+    };
+    spawn_blocking(work).await.map_err(|panicked| Problem::failed(&panicked))
 }
 
 /// The same, of what may be refused.

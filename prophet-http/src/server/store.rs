@@ -12,9 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use prophet_store::{
     Commit, HistoryScan, LogScan, MetadataScan, OriginScan, PageLimit, Read, RecordScan,
-    RecordType, Replica, ReplicaStore, ResolutionScan, StoreError, limits,
+    RecordType, ReplicaStore, ResolutionScan, StoreError, limits,
 };
 
+use super::Shared;
 use super::answer::{Refusal, all, expect, speak};
 use super::problem::{Kind, Problem};
 use super::respond::on_thread;
@@ -32,13 +33,13 @@ const PAGE_ITEMS: usize = 1 << 16;
 const REPEATED_BYTES: usize = 64 << 20;
 
 /// `POST /store/{operation}`, each a method of [`ReplicaStore`].
-pub(super) fn routes(replica: Replica) -> Router {
+pub(super) fn routes(app: Shared) -> Router {
     let router = Router::new().route("/store/{operation}", post(operate));
-    router.layer(from_fn(speak)).with_state(replica)
+    router.layer(from_fn(speak)).with_state(app)
 }
 
 async fn operate(
-    State(replica): State<Replica>,
+    State(app): State<Shared>,
     Path(operation): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -49,7 +50,10 @@ async fn operate(
         _ => (REQUEST_BYTES, QUESTION_TIME),
     };
     let body = all(body, most, time).await?;
+    let transfer = (operation == operation::VERIFY).then(|| app.transfer()).transpose()?;
     let answer = on_thread(async move {
+        let _transfer = transfer;
+        let replica = &app.replica;
         let store = Arc::clone(replica.store());
         let answer = answer(&*store, &operation, &body).await?;
         if operation == operation::COMMIT {

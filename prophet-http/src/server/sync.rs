@@ -15,12 +15,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_lite::StreamExt as _;
 use prophet_store::{
-    ChangesetSource as _, Offer, PullOptions, Replica, StreamedBundle, VersionVector, codec,
+    ChangesetSource as _, Offer, PullOptions, StreamedBundle, VersionVector, codec,
 };
 use tokio::time::timeout;
 
+use super::Shared;
 use super::answer::{Refusal, all, expect, speak};
 use super::etag::Conditions;
+use super::limits::place;
 use super::problem::{Kind, Problem};
 use super::respond::{not_modified, on_thread};
 use crate::basis::known;
@@ -33,12 +35,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LEFT_BYTES: usize = 64 << 20;
 
 /// `POST /sync/pull`, `POST /sync/push` and `GET /sync/vector`.
-pub(super) fn routes(replica: Replica) -> Router {
+pub(super) fn routes(app: Shared) -> Router {
     let router = Router::new()
         .route("/sync/pull", post(pull))
         .route("/sync/push", post(push))
         .route("/sync/vector", get(vector));
-    router.layer(from_fn(speak)).with_state(replica)
+    router.layer(from_fn(speak)).with_state(app)
 }
 
 fn standing(offer: &Offer, answer: Answer) -> Result<Response, Problem> {
@@ -72,7 +74,7 @@ enum Lack {
 
 /// Answers with what a puller lacks, who says what it has seen.
 async fn pull(
-    State(replica): State<Replica>,
+    State(app): State<Shared>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -87,7 +89,7 @@ async fn pull(
     };
     let seen = Seen::decode(&all(body, REQUEST_BYTES, PATIENCE).await?);
     let seen = seen.map_err(|error| Problem::malformed(error.to_string()))?;
-    let source = replica.clone();
+    let source = app.replica.clone();
     let (offer, lack) = on_thread(async move {
         let offer = source.offer(&VersionVector::new()).await?;
         let lack = match seen.vector {
@@ -103,17 +105,18 @@ async fn pull(
         Lack::Nothing => standing(&offer, Answer::NothingNew)?,
         Lack::Unknown => standing(&offer, Answer::SendVector)?,
         Lack::Beyond(basis) => {
-            let (pieces, _writing) = bundle(replica, basis, PATIENCE);
+            let held = (app.transfer()?, place());
+            let (pieces, _writing) = bundle(app.replica.clone(), basis, PATIENCE, held);
             ([(CONTENT_TYPE, BUNDLE)], Body::from_stream(pieces)).into_response()
         }
     })
 }
 
 /// Says what has been seen here, unless that is what the request says.
-async fn vector(State(replica): State<Replica>, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn vector(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Refusal> {
     let conditions = Conditions::of(&headers)?;
     let seen = VersionVector::new();
-    let offer = on_thread(async move { replica.offer(&seen).await }).await??;
+    let offer = on_thread(async move { app.replica.offer(&seen).await }).await??;
     let tag = format!("\"{}\"", offer.seen.digest());
     if conditions.is_known("the vector", &tag)? {
         return Ok(not_modified(&tag));
@@ -122,15 +125,17 @@ async fn vector(State(replica): State<Replica>, headers: HeaderMap) -> Result<Re
 }
 
 /// Takes in a bundle as it comes.
-async fn push(State(replica): State<Replica>, request: Request) -> Result<Response, Refusal> {
+async fn push(State(app): State<Shared>, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     expect(&parts.headers, BUNDLE)?;
+    let transfer = app.transfer()?;
     let (sender, pieces) = pieces();
     // The body is read on the runtime, whatever the thread that integrates it waits for.
     let reading = tokio::spawn(forward(body.into_data_stream(), sender));
     let pulled = on_thread(async move {
+        let _transfer = transfer;
         let source = StreamedBundle::begin(pieces, "what was pushed").await?;
-        replica.pull(&source, PullOptions::new()).await
+        app.replica.pull(&source, PullOptions::new()).await
     })
     .await;
     let _ = reading.await;

@@ -16,4 +16,5 @@ mod random;
 mod records;
 mod shutdown;
 mod support;
+mod transfers;
 mod tree;

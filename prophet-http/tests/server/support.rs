@@ -1,6 +1,8 @@
 //! A server, and a client of it.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use prophet_http::server::{ServerOptions, serve};
 use prophet_store::*;
@@ -161,4 +163,62 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.json()["type"], format!("urn:prophet:problem:{kind}"), "{self:?}");
     }
+}
+
+/// A store whose log is read slowly, which counts how many read it at once.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    store: MemoryStore,
+    pause: Duration,
+    pub(crate) reading: AtomicUsize,
+    pub(crate) most: AtomicUsize,
+}
+
+impl Slow {
+    pub(crate) fn new(pause: Duration) -> Arc<Self> {
+        let store = MemoryStore::new(Identity::new_database().unwrap());
+        Arc::new(Self { store, pause, reading: AtomicUsize::new(0), most: AtomicUsize::new(0) })
+    }
+}
+
+macro_rules! forward {
+    ($($name:ident($($given:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait::async_trait]
+        impl ReplicaStore for Slow {
+            fn facts(&self) -> &Facts {
+                self.store.facts()
+            }
+
+            async fn scan_log(
+                &self,
+                scan: &LogScan,
+            ) -> Result<Page<LogEntry, Position>, StoreError> {
+                let reading = self.reading.fetch_add(1, Ordering::SeqCst) + 1;
+                self.most.fetch_max(reading, Ordering::SeqCst);
+                SystemEnvironment::default().sleep(self.pause).await;
+                self.reading.fetch_sub(1, Ordering::SeqCst);
+                self.store.scan_log(scan).await
+            }
+
+            $(async fn $name(&self, $($given: $type),*) -> Result<$answer, StoreError> {
+                self.store.$name($($given),*).await
+            })*
+        }
+    };
+}
+
+forward! {
+    head() -> Head;
+    get_records(keys: &[RecordKey]) -> Read<Vec<Option<RecordState>>>;
+    scan_records(scan: &RecordScan) -> Page<RecordState, RecordKey>;
+    count_records(of: Option<&RecordType>) -> Read<RecordCounts>;
+    scan_history(scan: &HistoryScan) -> Page<LogEntry, Position>;
+    scan_origin(scan: &OriginScan) -> Page<Authorship, OriginCursor>;
+    find_changesets(digests: &[Digest]) -> Read<Vec<Option<Position>>>;
+    scan_resolutions(scan: &ResolutionScan) -> Page<Resolution, ResolutionCursor>;
+    get_metadata(keys: &[MetadataKey]) -> Read<Vec<Option<Vec<u8>>>>;
+    scan_metadata(scan: &MetadataScan) -> Page<(MetadataKey, Vec<u8>), MetadataKey>;
+    commit(commit: &Commit) -> Head;
+    verify() -> Verification;
+    close() -> ();
 }

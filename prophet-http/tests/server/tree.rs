@@ -1,14 +1,13 @@
 //! The published tree that a server keeps.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prophet_files::{Fetch as _, Request, Response};
 use prophet_http::server::ServerOptions;
-use prophet_store::{Identity, MemoryStore, Replica, *};
+use prophet_store::*;
 
-use crate::support::{Server, replica, send};
+use crate::support::{Server, Slow, replica, send};
 
 async fn serving() -> (Server, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -127,66 +126,10 @@ async fn the_client_of_this_crate_pulls_from_it() {
     assert_eq!(clone.record_types().await.unwrap().values().sum::<u64>(), 1);
 }
 
-/// A store whose log is read slowly, which counts how many read it at once.
-#[derive(Debug)]
-struct Slow {
-    store: MemoryStore,
-    pause: Duration,
-    reading: AtomicUsize,
-    most: AtomicUsize,
-}
-
-macro_rules! forward {
-    ($($name:ident($($given:ident: $type:ty),*) -> $answer:ty;)*) => {
-        #[async_trait::async_trait]
-        impl ReplicaStore for Slow {
-            fn facts(&self) -> &Facts {
-                self.store.facts()
-            }
-
-            async fn scan_log(
-                &self,
-                scan: &LogScan,
-            ) -> Result<Page<LogEntry, Position>, StoreError> {
-                let reading = self.reading.fetch_add(1, Ordering::SeqCst) + 1;
-                self.most.fetch_max(reading, Ordering::SeqCst);
-                SystemEnvironment::default().sleep(self.pause).await;
-                self.reading.fetch_sub(1, Ordering::SeqCst);
-                self.store.scan_log(scan).await
-            }
-
-            $(async fn $name(&self, $($given: $type),*) -> Result<$answer, StoreError> {
-                self.store.$name($($given),*).await
-            })*
-        }
-    };
-}
-
-forward! {
-    head() -> Head;
-    get_records(keys: &[RecordKey]) -> Read<Vec<Option<RecordState>>>;
-    scan_records(scan: &RecordScan) -> Page<RecordState, RecordKey>;
-    count_records(of: Option<&RecordType>) -> Read<RecordCounts>;
-    scan_history(scan: &HistoryScan) -> Page<LogEntry, Position>;
-    scan_origin(scan: &OriginScan) -> Page<Authorship, OriginCursor>;
-    find_changesets(digests: &[Digest]) -> Read<Vec<Option<Position>>>;
-    scan_resolutions(scan: &ResolutionScan) -> Page<Resolution, ResolutionCursor>;
-    get_metadata(keys: &[MetadataKey]) -> Read<Vec<Option<Vec<u8>>>>;
-    scan_metadata(scan: &MetadataScan) -> Page<(MetadataKey, Vec<u8>), MetadataKey>;
-    commit(commit: &Commit) -> Head;
-    verify() -> Verification;
-    close() -> ();
-}
-
 /// Publishing goes on when whoever asked for it is gone, and nobody else begins meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_goes_away_while_it_is_published_has_nobody_else_publish_as_well() {
-    let store = Arc::new(Slow {
-        store: MemoryStore::new(Identity::new_database().unwrap()),
-        pause: Duration::from_millis(800),
-        reading: AtomicUsize::new(0),
-        most: AtomicUsize::new(0),
-    });
+    let store = Slow::new(Duration::from_millis(800));
     let replica = Replica::options().open_shared(store.clone()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let options = ServerOptions::new().open().tree(directory.path());
