@@ -14,6 +14,7 @@ mod support {
 }
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use futures_lite::StreamExt as _;
@@ -355,6 +356,37 @@ fn answers_given_before_the_resolver_fails_are_kept() {
         bob.pull(&ada.replica, options).await.unwrap_err();
         assert_eq!(asked.lock().unwrap().len(), 2);
         assert_eq!(bob.open_conflicts().await, 1, "what was answered would be asked again");
+    });
+}
+
+#[test]
+fn what_somebody_answers_is_kept_before_they_are_asked_again() {
+    /// Takes so long, and notes how much was open when it was asked.
+    struct Person<'a>(&'a Peer, u64, &'a Mutex<Vec<usize>>);
+
+    #[async_trait]
+    impl Resolver for Person<'_> {
+        async fn resolve(&mut self, conflict: &Conflict) -> Result<Choice, Error> {
+            let Self(peer, thinks, open) = self;
+            let now = peer.open_conflicts().await;
+            open.lock().unwrap().push(now);
+            peer.environment.now.fetch_add(*thinks, Ordering::SeqCst);
+            Ok(Choice::Value(conflict.candidates[0].value.clone()))
+        }
+    }
+    block_on(async {
+        for (thinks, expected) in [(3_000, [3, 2, 1]), (500, [3, 2, 1]), (499, [3, 3, 3])] {
+            let [ada, bob, _] = disagreeing().await;
+            for property in ["owner", "place"] {
+                ada.put(property, Some("here".into())).await;
+                bob.put(property, Some("there".into())).await;
+            }
+            let open = Mutex::default();
+            let asked = PullOptions::new().ask_later(Person(&bob, thinks, &open));
+            let report = pull_with(&bob, &ada, asked).await;
+            assert_eq!(*open.lock().unwrap(), expected, "{thinks} ms");
+            assert_eq!((report.by_policy, bob.open_conflicts().await), (3, 0));
+        }
     });
 }
 

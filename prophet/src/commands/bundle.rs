@@ -82,7 +82,7 @@ impl Create {
         let replica = context.session().await?.replica;
         let basis = match (&self.receiver, &self.after) {
             (Some(receiver), _) => {
-                let place = peer(&context.config()?, receiver)?;
+                let (_, place) = peer(&context.config()?, receiver)?;
                 open::source(&place, "").await?.offer(&VersionVector::new()).await?.seen
             }
             (None, Some(earlier)) => open_bundle(earlier)?.summary().result.clone(),

@@ -9,7 +9,7 @@ use crate::commands::peers::everywhere;
 use crate::commands::sync::{self, Settle, Way};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::replica::{Place, open};
+use crate::replica::{Place, open, without_secrets};
 
 /// The name under which what was cloned is a peer.
 pub(crate) const ORIGIN: &str = "origin";
@@ -44,7 +44,7 @@ impl CloneArgs {
         let identity = Identity::new_replica(offer.database)?;
         let (located, opened) = self.target.make(context, identity).await?;
         let mut config = located.config()?;
-        config.set_peer(ORIGIN, &place.to_string())?;
+        config.set_peer(ORIGIN, &place.name())?;
         config.save()?;
         let pulled = sync::pull(&opened.replica, &*source, Settle::LeaveOpen, context.output);
         let report = pulled.await.map_err(|failure| {
@@ -54,6 +54,10 @@ impl CloneArgs {
             )
         })?;
         context.output.note(&format!("made {}", located.place));
-        sync::show(context.output, Way::From, &[(self.source, report)])
+        sync::show(
+            context.output,
+            Way::From,
+            &[(without_secrets(&self.source).into_owned(), report)],
+        )
     }
 }

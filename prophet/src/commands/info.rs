@@ -8,6 +8,7 @@ use crate::Result;
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::output::text::{counted, one_line};
+use crate::replica::without_secrets;
 
 /// What it takes.
 #[derive(Debug, Args)]
@@ -25,7 +26,8 @@ impl InfoArgs {
         let records: u64 = types.iter().filter(|(of, _)| !of.is_reserved()).map(|(_, of)| of).sum();
         let conflicts = replica.conflict_counts().await?;
         let creator = context.creator(&config);
-        let peers = config.peers();
+        let mut peers = config.peers();
+        peers.values_mut().for_each(|place| *place = without_secrets(place).into_owned());
         let capabilities = facts.capabilities;
         let access = match capabilities.access {
             Access::ReadOnly => "read-only",

@@ -7,12 +7,13 @@ use crate::Result;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::text;
-use crate::replica::Place;
+use crate::replica::{Place, without_secrets};
 
 /// What it takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Peers are kept beside the replica, in config.toml of the folder .prophet, and are nobody else's.")]
+Peers are kept beside the replica, in config.toml of the folder .prophet, and are nobody else's. Users, \
+passwords and parameters of URLs are kept there, and not shown.")]
 pub(crate) struct PeersArgs {
     #[command(subcommand)]
     command: Option<Of>,
@@ -45,8 +46,8 @@ impl PeersArgs {
                 let mut listing = context.output.listing(&["name", "where"]);
                 for (name, place) in config.peers() {
                     listing.add(
-                        || json!({ "name": name, "place": place }),
-                        || vec![text::one_line(&name), text::one_line(&place)],
+                        || json!({ "name": name, "place": without_secrets(&place) }),
+                        || vec![text::one_line(&name), text::one_line(&without_secrets(&place))],
                     )?;
                 }
                 if listing.end()? == 0 {
@@ -56,15 +57,16 @@ impl PeersArgs {
             Of::Add { name, place } => {
                 if let Some(there) = config.peers().get(&name) {
                     return Err(Failure::failed(format!(
-                        "the peer {name} is named already: {there}; remove it first, or choose \
-                         another name"
+                        "the peer {name} is named already: {}; remove it first, or choose \
+                         another name",
+                        without_secrets(there)
                     )));
                 }
-                let place = everywhere(Place::parse(&place)?)?.to_string();
-                config.set_peer(&name, &place)?;
+                let place = everywhere(Place::parse(&place)?)?;
+                config.set_peer(&name, &place.name())?;
                 config.save()?;
                 context.output.thing(
-                    &json!({ "name": name, "place": place }),
+                    &json!({ "name": name, "place": place.to_string() }),
                     &format!("named {place} {name}"),
                 )?;
             }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::context::{Context, Session};
 use crate::failure::{Exit, Failure};
 use crate::replica::web::Web;
-use crate::replica::{Place, local, open};
+use crate::replica::{Place, local, open, without_secrets};
 
 /// What it takes.
 #[derive(Debug, Args)]
@@ -114,7 +114,7 @@ impl PullArgs {
                 let (name, place) = peer.ok_or_else(no_peers)?;
                 Ok(vec![(name.clone(), Place::parse(place)?)])
             }
-            names => names.iter().map(|name| Ok((name.clone(), peer(config, name)?))).collect(),
+            names => names.iter().map(|name| peer(config, name)).collect(),
         }
     }
 
@@ -160,12 +160,10 @@ fn no_peers() -> Failure {
     )
 }
 
-/// The peer of this name, or else whatever is at the place that is called so.
-pub(crate) fn peer(config: &Config, name: &str) -> Result<Place> {
-    match config.peers().get(name) {
-        Some(place) => Place::parse(place),
-        None => Place::parse(name),
-    }
+/// The peer of this name, or else whatever is at the place that is called so; and what to call it.
+pub(crate) fn peer(config: &Config, name: &str) -> Result<(String, Place)> {
+    let place = Place::parse(config.peers().get(name).map_or(name, String::as_str))?;
+    Ok((without_secrets(name).into_owned(), place))
 }
 
 /// All that the replica has, to be tried on.

@@ -42,7 +42,7 @@ impl PushArgs {
         let creator = context.creator(&config);
         let mut reports = Vec::new();
         for name in names {
-            let place = peer(&config, &name)?;
+            let (name, place) = peer(&config, &name)?;
             let mut report = match open::target(&place, &creator).await? {
                 Target::Replica(target) => {
                     let pulled = sync::pull(&target, &session.replica, settle, context.output);

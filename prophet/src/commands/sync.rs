@@ -4,7 +4,7 @@ use prophet_store::{ChangesetSource, PullOptions, PullReport, Replica, Side};
 
 use crate::Result;
 use crate::failure::Exit;
-use crate::output::{Output, json, text};
+use crate::output::{Output, json, text, whoever_reads};
 use crate::prompt::Prompt;
 use clap::ValueEnum;
 
@@ -106,10 +106,10 @@ pub(crate) fn show(output: Output, way: Way, reports: &[(String, PullReport)]) -
             super::records::insert(&mut json, "peer", peer.as_str().into());
             json
         };
-        listing.add(json, Vec::new)?;
+        whoever_reads(listing.add(json, Vec::new))?;
     }
     if !output.is_for_people() {
-        listing.end()?;
+        whoever_reads(listing.end().map(drop))?;
     }
     let open: u64 = reports.iter().map(|(_, report)| report.open).sum();
     match open {

@@ -16,6 +16,7 @@ pub(crate) use listing::Listing;
 
 use crate::Result;
 use crate::args::{Color, Format, Global};
+use crate::failure::Failure;
 
 /// Where everything goes that a command says.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,14 @@ pub(crate) struct Output {
     format: Format,
     color: ColorChoice,
     quiet: bool,
+}
+
+/// What was to be shown, if that nobody reads it makes no difference.
+pub(crate) fn whoever_reads(shown: Result<()>) -> Result<()> {
+    match shown {
+        Err(Failure::NobodyReads) => Ok(()),
+        shown => shown,
+    }
 }
 
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -56,13 +65,15 @@ impl Output {
         width.flatten().map(|(width, _)| width.0)
     }
 
-    /// Shows one thing: as text for people, or as JSON.
+    /// Shows one thing, what the command came to: as text for people, or as JSON. How the command ends
+    /// does not depend on whether anybody reads it.
     pub(crate) fn thing(&self, json: &Json, text: &str) -> Result<()> {
-        match self.format {
+        let shown = match self.format {
             Format::Table => self.line(text),
             Format::Json => self.line(&format!("{json:#}")),
             Format::Jsonl => self.line(&json.to_string()),
-        }
+        };
+        whoever_reads(shown)
     }
 
     /// Writes text and a line feed to stdout.

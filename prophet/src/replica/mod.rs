@@ -7,7 +7,7 @@ pub(crate) mod web;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use place::{FOLDER, Place, Store};
+pub(crate) use place::{FOLDER, Place, Store, without_secrets};
 
 use crate::Result;
 use crate::config::Config;

@@ -1,5 +1,6 @@
 //! What a replica is called.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
@@ -69,8 +70,9 @@ impl Place {
                 "http" | "https" => Ok(Self::Web(name.to_owned())),
                 "s3" => Ok(Self::Bucket(name.to_owned())),
                 _ => Err(Failure::usage(format!(
-                    "{name}: no replica is named by {scheme}://; use http://, https:// or s3://, or \
-                     sqlite:, fs:, sled: or bundle: and a path"
+                    "{}: no replica is named by {scheme}://; use http://, https:// or s3://, or \
+                     sqlite:, fs:, sled: or bundle: and a path",
+                    without_secrets(name)
                 ))),
             };
         }
@@ -93,6 +95,14 @@ impl Place {
         match path {
             "" => Err(Failure::usage(format!("{name} names no file; add its path"))),
             path => Ok(place(path.into())),
+        }
+    }
+
+    /// Its name, with what may be secret in it: for what finds it again, and not to be shown.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Bucket(url) | Self::Web(url) => url.clone(),
+            near => near.to_string(),
         }
     }
 
@@ -133,7 +143,17 @@ impl Place {
     }
 }
 
-/// As it is named.
+/// The name of a place without the user, the password and the parameters that a URL may have: what may be
+/// shown, and be read by others.
+pub(crate) fn without_secrets(name: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = name.split_once("://") else { return name.into() };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}").into()
+}
+
+/// As it is named, without what is secret in it.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -143,7 +163,7 @@ impl fmt::Display for Place {
             Self::Bundle(path) => write!(f, "bundle:{}", path.display()),
             Self::Tree(path) => write!(f, "tree:{}", path.display()),
             Self::Folder(path) | Self::Path(path) => path.display().fmt(f),
-            Self::Bucket(url) | Self::Web(url) => f.write_str(url),
+            Self::Bucket(url) | Self::Web(url) => f.write_str(&without_secrets(url)),
         }
     }
 }
@@ -189,5 +209,27 @@ pub(super) fn look_at(path: &Path) -> Result<Place> {
             "{} is no replica and no bundle; name another file",
             path.display()
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_in_a_url_is_kept_and_not_shown() {
+        for (name, shown) in [
+            ("https://ada:pa@ss@example.org:8/a?sig=x#y", "https://example.org:8/a"),
+            ("https://ada:pa%40ss@example.org:8/a/b?sig=x@y/z", "https://example.org:8/a/b"),
+            ("https://example.org/@b/", "https://example.org/@b/"),
+            ("s3://key:secret@bugs/ours", "s3://bugs/ours"),
+            ("https://token@example.org", "https://example.org"),
+            ("sqlite:a@b/?c.db", "sqlite:a@b/?c.db"),
+        ] {
+            let place = Place::parse(name).unwrap();
+            assert_eq!((place.name().as_str(), place.to_string().as_str()), (name, shown));
+        }
+        let refused = Place::parse("ftp://ada:secret@example.org/").unwrap_err().to_string();
+        assert!(refused.starts_with("ftp://example.org/: no replica"), "{refused}");
     }
 }

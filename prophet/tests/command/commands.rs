@@ -317,6 +317,7 @@ fn verify_and_info_tell_what_is_there_and_what_is_wrong() {
     let ran = ada.runs(&["verify"]);
     assert_eq!(ran.code, 5, "{ran:?}");
     assert!(ran.stderr.contains("restore it from a backup"), "{ran:?}");
+    assert_eq!(ada.runs_and_nobody_reads(&["verify"]).code, 5, "whether anybody reads it or not");
 }
 
 #[test]

@@ -61,3 +61,43 @@ fn nobody_on_the_local_network_is_said_to_be_there_who_is_not() {
     let said = ada.fails(3, &["pull", "--local", "--wait", "1"]);
     assert!(said.contains("serve --announce"), "{said}");
 }
+
+#[test]
+fn passwords_in_urls_are_kept_and_not_shown() {
+    let office = Office::new();
+    let ada = office.person_with_replica("ada");
+    let plain = format!("{}notes", serve(office.path().join("nothing")));
+    let url = &format!("{}?sig=pass2", plain.replace("http://", "http://ada:pass1@"));
+    let mut said = Vec::new();
+    for format in ["table", "json", "jsonl"] {
+        said.push(ada.runs(&["--format", format, "peers", "add", format, url]));
+        said.push(ada.runs(&["--format", format, "peers"]));
+        said.push(ada.runs(&["--format", format, "info"]));
+    }
+    for words in [
+        ["peers", "add", "json", url],
+        ["pull", url, url, "-q"],
+        ["push", url, url, "-q"],
+        ["clone", url, "sqlite:x.db", "-q"],
+        ["-r", url, "verify", "-q"],
+        ["publish", url, "-q", "-q"],
+        ["init", url, "-q", "-q"],
+    ] {
+        let ran = ada.runs(&words);
+        assert_ne!(ran.code, 0, "{words:?}");
+        said.push(ran);
+    }
+    for ran in &said {
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!all.contains("pass1") && !all.contains("pass2"), "{all}");
+    }
+    assert!(said[1].stdout.contains(&plain), "{said:?}");
+    let kept = ada.file(".prophet/config.toml");
+    assert_eq!(kept.matches(url).count(), 3, "{kept}");
+    // Nor are they in the name of the file of what is kept for what is far away.
+    ada.runs(&["-r", url, "peers", "add", "bob", "bob"]);
+    assert_eq!(
+        ada.names_in(".config/prophet"),
+        [format!("{}.toml", plain.replace([':', '/'], "_"))]
+    );
+}

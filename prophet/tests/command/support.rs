@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -25,6 +25,16 @@ pub(crate) struct Ran {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) code: i32,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap(),
+        }
+    }
 }
 
 impl Office {
@@ -69,6 +79,15 @@ impl Person {
         run(self.command().args(words), input)
     }
 
+    /// Runs it with an output that is closed.
+    pub(crate) fn runs_and_nobody_reads(&self, words: &[&str]) -> Ran {
+        let (reads, writes) = std::io::pipe().unwrap();
+        drop(reads);
+        let output =
+            self.command().args(words).stdin(Stdio::null()).stdout(writes).output().unwrap();
+        Ran::of(output)
+    }
+
     /// Runs what has to go well; what it said.
     pub(crate) fn does(&self, words: &[&str]) -> String {
         let ran = self.runs(words);
@@ -95,7 +114,12 @@ impl Person {
 
     /// What there is in the directory, by name.
     pub(crate) fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.directory).unwrap();
+        self.names_in(".")
+    }
+
+    /// What there is in a directory of it, by name.
+    pub(crate) fn names_in(&self, directory: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.join(directory)).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -114,12 +138,7 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Ran {
     // It may not read it.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    Ran {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code().unwrap(),
-    }
+    Ran::of(child.wait_with_output().unwrap())
 }
 
 /// Whether `shown` is what was expected, in which `[..]` stands for anything on one line.

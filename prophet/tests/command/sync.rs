@@ -229,7 +229,13 @@ fn every_named_peer_is_pulled_from_and_those_that_fail_are_named() {
     assert_eq!(ran.stdout, "1 changeset from carol\n");
     assert!(ran.stderr.contains("bob: there is no replica at"), "{ran:?}");
     assert!(ran.stderr.contains("1 of 2 peers failed: bob"), "{ran:?}");
-    assert_eq!(ada.does(&["search", "bug", "--count"]), "4\n");
+    for format in ["table", "json", "jsonl"] {
+        carol.does(&["create", "bug", "title=one more"]);
+        let ran = ada.runs_and_nobody_reads(&["--format", format, "pull", "--all"]);
+        assert_eq!(ran.code, 3, "whether anybody reads it or not: {ran:?}");
+        assert!(ran.stderr.contains("1 of 2 peers failed: bob"), "{ran:?}");
+    }
+    assert_eq!(ada.does(&["search", "bug", "--count"]), "7\n");
 }
 
 #[test]

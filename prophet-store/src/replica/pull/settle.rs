@@ -18,6 +18,9 @@ use futures_lite::StreamExt as _;
 
 /// So many conflicts are decided in one commit at most.
 const DECISIONS: usize = 256;
+/// An answer that took so many milliseconds came from somebody who was asked: it is kept at once, for they
+/// may be gone before the next one.
+const THOUGHT: u64 = 500;
 
 impl Replica {
     /// Lets votes, sides and people decide about the conflicts that came after `start`.
@@ -79,8 +82,11 @@ impl Replica {
                     Some(side) => self.preferred(side, start, &state, &name, &came).await?,
                     None => Choice::LeaveOpen,
                 };
+                let mut thought = false;
                 if let (Choice::LeaveOpen, Some(resolver)) = (&choice, &mut options.resolver) {
+                    let asked = self.inner.environment.now();
                     choice = resolver.resolve(&conflict).await?;
+                    thought = self.inner.environment.now().saturating_sub(asked) >= THOUGHT;
                 }
                 match choice {
                     Choice::LeaveOpen => report.open += 1,
@@ -89,7 +95,7 @@ impl Replica {
                         decisions.push((conflict, value));
                     }
                 }
-                if decisions.len() >= DECISIONS {
+                if thought || decisions.len() >= DECISIONS {
                     self.decide(decisions, report).await?;
                 }
             }
