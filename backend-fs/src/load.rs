@@ -8,16 +8,16 @@ use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader, Start};
 use prophet_files::manifest::{MANIFEST, Manifest};
 use prophet_files::segment::open_name;
-use prophet_store::{Head, Identity, StoreError};
+use prophet_store::{Head, Identity, Position, StoreError};
 use prophet_tables::Table;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, FileId};
 use crate::error::{self, bad_line};
 use crate::index::SEALED;
 use crate::layout::{INDEX, LOG, SegmentName, parse_segment, parse_table};
 use crate::seal;
 use crate::state::{Sealed, State};
-use crate::tail::{Rest, Tail};
+use crate::tail::{Rest, Tail, to_usize};
 use crate::view::{FileAt, Index, IndexTable, Layer, View};
 
 /// What of a directory is to be looked at.
@@ -26,11 +26,18 @@ pub(crate) struct Place {
     pub(crate) name: Arc<str>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) identity: Identity,
-    /// What the manifest of a published replica says: which files count, and that nobody appends
-    /// to them.
-    pub(crate) published: Option<Arc<Manifest>>,
+    /// Of a published replica: the manifest that was found last.
+    published: Option<Mutex<Option<Found>>>,
     /// Segment and length of an open one that a reader failed to sync.
     unsynced: Mutex<Option<(u64, u64)>>,
+}
+
+/// A manifest as it was found.
+struct Found {
+    end: Position,
+    id: Option<FileId>,
+    /// Nobody else gets its number while it is open.
+    _file: Arc<dyn DiskFile>,
 }
 
 impl Place {
@@ -38,14 +45,27 @@ impl Place {
         name: Arc<str>,
         disk: Arc<dyn Disk>,
         identity: Identity,
-        published: Option<Manifest>,
+        is_published: bool,
     ) -> Self {
-        Self {
-            name,
-            disk,
-            identity,
-            published: published.map(Arc::new),
-            unsynced: Mutex::default(),
+        let published = is_published.then(Mutex::default);
+        Self { name, disk, identity, published, unsynced: Mutex::default() }
+    }
+
+    /// Whether a replica was published here. Then the manifest says which files count, and nobody
+    /// appends to them.
+    pub(crate) const fn is_published(&self) -> bool {
+        self.published.is_some()
+    }
+
+    /// Whether a replica was published here anew since it was loaded, as far as the system tells.
+    pub(crate) fn is_published_anew(&self) -> Result<bool, StoreError> {
+        let Some(published) = &self.published else { return Ok(false) };
+        let found = published.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.disk.id_of(MANIFEST) {
+            Ok(id) => Ok(found.as_ref().is_none_or(|found| found.id != id)),
+            // What was loaded stays what it was.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.io("looking at the manifest")(error)),
         }
     }
 
@@ -94,11 +114,8 @@ impl Place {
         StoreError::corrupt(format!("{}/{file}", self.name), what)
     }
 
-    /// The segments of the log, in order.
+    /// The segments of the log that is written here, in order.
     pub(crate) fn segments(&self) -> Result<Segments, StoreError> {
-        if let Some(published) = &self.published {
-            return Ok(Segments::of(published));
-        }
         let files = self.disk.list(LOG).map_err(self.io("listing the log"))?;
         let mut found: BTreeMap<u64, Vec<SegmentName>> = BTreeMap::new();
         for segment in files.iter().filter_map(|file| parse_segment(file)) {
@@ -225,13 +242,20 @@ impl Place {
     }
 
     /// The replica as it is now, as [`load`](Self::load) finds it, while others go on writing: what
-    /// looks wrong because files came and went meanwhile looks right the next time.
+    /// looks wrong because files came and went meanwhile, or it was published anew, looks right the next
+    /// time.
     pub(crate) fn load_beside_writers(&self) -> Result<(State, Rest), StoreError> {
         const TRIES: usize = 20;
         let (mut tries, mut before) = (0, <[Vec<String>; 2]>::default());
         loop {
             let files = [LOG, INDEX].map(|name| self.disk.list(name).unwrap_or_default());
-            match self.load(false) {
+            let loaded = match &self.published {
+                Some(published) => {
+                    self.load_published(published).map(|state| (state, Rest::Nothing))
+                }
+                None => self.load(false),
+            };
+            match loaded {
                 // Where no file came or went since the last time, nobody is at it.
                 Err(StoreError::Corrupt { .. } | StoreError::Io { .. })
                     if tries < TRIES && (tries == 0 || files != before) =>
@@ -250,6 +274,67 @@ impl Place {
     /// `keep`, for which one has to hold the lock.
     pub(crate) fn load(&self, keep: bool) -> Result<(State, Rest), StoreError> {
         let segments = self.segments()?;
+        let mut state = self.load_sealed(&segments, keep)?;
+        let Some(number) = segments.open else {
+            // What was sealed last stays as it was until the next one is there.
+            if !segments.leftovers.contains(&open_name(state.tail.number - 1)) {
+                let name = open_name(state.tail.number);
+                return Err(self.corrupt(&name, "the last segment of the log is missing"));
+            }
+            return Ok((state, Rest::Nothing));
+        };
+        let mut tail = self.tail_behind(&state, number)?;
+        let (committed, rest) = tail.read_on(&self.name)?;
+        // What others appended counts once it is durable.
+        if !committed.is_empty() || rest == Rest::Torn {
+            self.make_durable(&mut tail, keep)?;
+        }
+        state.tail = tail;
+        state.replay(committed)?;
+        Ok((state, rest))
+    }
+
+    /// The replica that was published here last.
+    fn load_published(&self, published: &Mutex<Option<Found>>) -> Result<State, StoreError> {
+        let failed = self.io("reading the manifest");
+        let file = self.disk.open(MANIFEST).map_err(&failed)?;
+        let manifest = manifest(&*file, &self.name)?;
+        let mut found = published.lock().unwrap_or_else(PoisonError::into_inner);
+        let (end, before) = (manifest.head.position, found.as_ref().map(|found| found.end));
+        if manifest.identity != self.identity || before.is_some_and(|before| before > end) {
+            return Err(self.replaced(MANIFEST));
+        }
+        let segments = Segments::of(&manifest);
+        let mut state = self.load_sealed(&segments, false)?;
+        if let Some(number) = segments.open {
+            let mut tail = self.tail_behind(&state, number)?;
+            // Of a replica that was copied while it was written to there may be more.
+            let counted = manifest.segments.last().map_or(0, |segment| segment.bytes);
+            let (committed, _) = tail.read_to(&self.name, counted)?;
+            state.tail = tail;
+            state.replay(committed)?;
+        }
+        if (end, &manifest.seen) != (state.head.position, &state.seen) {
+            let why = "it does not end where the log does; copy all of the files again";
+            return Err(self.corrupt(MANIFEST, why));
+        }
+        *found = Some(Found { end, id: file.id().map_err(failed)?, _file: file });
+        Ok(state)
+    }
+
+    /// The open segment that goes on behind what is loaded.
+    fn tail_behind(&self, state: &State, number: u64) -> Result<Tail, StoreError> {
+        let tail = self.begin_tail(number)?;
+        match tail.base == state.head {
+            true => Ok(tail),
+            false => {
+                Err(self.corrupt(&tail.name, "it does not begin where the one before it ends"))
+            }
+        }
+    }
+
+    /// What is in sealed segments.
+    fn load_sealed(&self, segments: &Segments, keep: bool) -> Result<State, StoreError> {
         let (index, sealed) = self.index(&segments.sealed)?;
         let behind = segments.sealed.len() - sealed.segments.len();
         if !keep
@@ -268,60 +353,23 @@ impl Place {
             index,
             sealed,
             tail: Tail::nowhere(self.identity.database, 1, Head::EMPTY),
+            cache: Arc::default(),
         };
         let indexed = state.sealed.segments.len();
         for name in segments.sealed.iter().skip(indexed) {
             seal::replay(self, &mut state, name, keep)?;
         }
-        let Some(number) = segments.open else {
-            let number = state.sealed.segments.len() as u64 + 1;
-            // What was sealed last stays as it was until the next one is there.
-            let sealing = segments.leftovers.contains(&open_name(number - 1));
-            if self.published.is_some() {
-                state.tail = Tail::nowhere(self.identity.database, number, state.head);
-                return self.as_published(state);
-            }
-            if !sealing {
-                let name = open_name(number);
-                return Err(self.corrupt(&name, "the last segment of the log is missing"));
-            }
-            state.tail = Tail::nowhere(self.identity.database, number, state.head);
-            return Ok((state, Rest::Nothing));
-        };
-        let mut tail = self.begin_tail(number)?;
-        if tail.base != state.head {
-            return Err(self.corrupt(&tail.name, "it does not begin where the one before it ends"));
-        }
-        if let Some(published) = &self.published {
-            // Of a replica that was copied while it was written to there may be more.
-            let counted = published.segments.last().map_or(0, |segment| segment.bytes);
-            let (committed, _) = tail.read_to(&self.name, counted)?;
-            state.tail = tail;
-            state.replay(committed)?;
-            return self.as_published(state);
-        }
-        let (committed, rest) = tail.read_on(&self.name)?;
-        // What others appended counts once it is durable.
-        if !committed.is_empty() || rest == Rest::Torn {
-            self.make_durable(&mut tail, keep)?;
-        }
-        state.tail = tail;
-        state.replay(committed)?;
-        Ok((state, rest))
+        let number = state.sealed.segments.len() as u64 + 1;
+        state.tail = Tail::nowhere(self.identity.database, number, state.head);
+        Ok(state)
     }
 }
 
-impl Place {
-    /// What was loaded, if it is all that the manifest says.
-    fn as_published(&self, state: State) -> Result<(State, Rest), StoreError> {
-        if let Some(published) = &self.published
-            && (published.head.position, &published.seen) != (state.head.position, &state.seen)
-        {
-            let why = "it does not end where the log does; copy all of the files again";
-            return Err(self.corrupt(MANIFEST, why));
-        }
-        Ok((state, Rest::Nothing))
-    }
+/// What the manifest of a place says.
+pub(crate) fn manifest(file: &dyn DiskFile, place: &str) -> Result<Manifest, StoreError> {
+    let failed = error::io(place, "reading the manifest");
+    let bytes = file.read_at(0, to_usize(file.len().map_err(&failed)?)).map_err(&failed)?;
+    Manifest::decode(&bytes).map_err(|error| bad_line(place, MANIFEST, 0, error))
 }
 
 impl Segments {

@@ -22,7 +22,7 @@ pub(crate) struct FrameRef {
     pub(crate) sealed: bool,
 }
 
-/// Frames read lately, and the files they are in.
+/// Frames of one log that were read lately, and the files they are in.
 #[derive(Debug, Default)]
 pub(crate) struct LogCache {
     inner: Mutex<Cached>,
@@ -96,7 +96,6 @@ impl LogCache {
 pub(crate) struct Log<'a> {
     pub(crate) state: &'a State,
     pub(crate) disk: &'a dyn Disk,
-    pub(crate) cache: &'a LogCache,
 }
 
 impl Log<'_> {
@@ -149,14 +148,14 @@ impl Log<'_> {
 
     /// The entries that begin in a frame.
     pub(crate) fn entries(&self, frame: &FrameRef) -> Result<Entries, StoreError> {
-        if let Some(entries) = self.cache.get(frame) {
+        if let Some(entries) = self.state.cache.get(frame) {
             return Ok(entries);
         }
         let (name, text) = self.text(frame)?;
         let entries = FrameEntries::new(self.state.identity.database, text)
             .map_err(|error| bad_line(&self.state.place, name, frame.offset, error))?;
         let entries = Arc::new(entries);
-        self.cache.put(frame.clone(), &entries);
+        self.state.cache.put(frame.clone(), &entries);
         Ok(entries)
     }
 
@@ -197,7 +196,8 @@ impl Log<'_> {
             let text = file.read_at(frame.offset, to_usize(frame.len)).map_err(failed)?;
             return Ok((name, text));
         }
-        let file = self.cache.file(frame.segment, || self.disk.open(name)).map_err(&failed)?;
+        let file =
+            self.state.cache.file(frame.segment, || self.disk.open(name)).map_err(&failed)?;
         let packed = file.read_at(frame.offset, to_usize(frame.len)).map_err(&failed)?;
         let text = unpack(&packed).map_err(|error| {
             let place = format!("{}/{name}, byte {}", state.place, frame.offset);

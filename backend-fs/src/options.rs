@@ -10,9 +10,9 @@ use prophet_store::{Access, Capabilities, Durability, Facts, Head, Identity, Sha
 use serde_json::{Value, json};
 
 use crate::disk::{Disk, SystemDisk};
-use crate::error::{bad_line, io};
+use crate::error::io;
 use crate::layout::{FORMAT, IDENTITY, INDEX, LOCK, LOG, RECORDS, UNFINISHED, parse_table, table};
-use crate::load::Place;
+use crate::load::{Place, manifest};
 use crate::seal;
 use crate::seal::put_file;
 use crate::shared::Shared;
@@ -46,7 +46,8 @@ impl FsOptions {
     }
 
     /// Opens for reading only: nothing in the directory is touched. A directory that a replica was
-    /// published to is opened in no other way, and as it was then.
+    /// published to is opened in no other way, and shows what was published to it last. (Where the system
+    /// does not tell one file from another, as on Windows, it shows what it did when it was opened.)
     #[must_use]
     pub const fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
@@ -108,7 +109,7 @@ impl FsOptions {
         place: String,
         identity: Identity,
     ) -> Result<FsStore, StoreError> {
-        let place = Place::new(place.into(), disk, identity, None);
+        let place = Place::new(place.into(), disk, identity, false);
         let failed = place.io("creating the replica");
         let disk = &*place.disk;
         disk.make_root().map_err(&failed)?;
@@ -137,6 +138,7 @@ impl FsOptions {
             recent: Layer::new(),
             index: Index::new(),
             tail: Tail::nowhere(identity.database, 1, Head::EMPTY),
+            cache: Arc::default(),
         };
         seal::begin_segment(&place, &mut state)?;
         disk.sync_names("").map_err(&failed)?;
@@ -161,7 +163,7 @@ impl FsOptions {
         let name: Arc<str> = place.into();
         let (identity, published) = identity(&*disk, &name)?;
         let place = Place::new(name, disk, identity, published);
-        if place.published.is_some() && !self.read_only {
+        if published && !self.read_only {
             return Err(StoreError::read_only(format!("{}, a published replica,", place.name)));
         }
         if self.read_only {
@@ -235,14 +237,14 @@ fn has_log(disk: &dyn Disk) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// Which replica a directory has; if it was published, with its manifest.
-fn identity(disk: &dyn Disk, place: &str) -> Result<(Identity, Option<Manifest>), StoreError> {
+/// Which replica a directory has, and whether it was published there.
+fn identity(disk: &dyn Disk, place: &str) -> Result<(Identity, bool), StoreError> {
     let failed = io(place, "opening the replica");
     let file = match disk.open(IDENTITY) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return match published(disk, place)? {
-                Some(manifest) => Ok((manifest.identity, Some(manifest))),
+                Some(manifest) => Ok((manifest.identity, true)),
                 None => Err(nothing_there(disk, place)),
             };
         }
@@ -266,7 +268,7 @@ fn identity(disk: &dyn Disk, place: &str) -> Result<(Identity, Option<Manifest>)
         return Err(StoreError::newer_format(place, format, FORMAT));
     }
     match (text("database").parse(), text("replica").parse()) {
-        (Ok(database), Ok(replica)) => Ok((Identity { database, replica }, None)),
+        (Ok(database), Ok(replica)) => Ok((Identity { database, replica }, false)),
         _ => {
             Err(StoreError::corrupt(format!("{place}/{IDENTITY}"), "it does not name the replica"))
         }
@@ -284,9 +286,7 @@ fn published(disk: &dyn Disk, place: &str) -> Result<Option<Manifest>, StoreErro
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let bytes = file.read_at(0, to_usize(file.len().map_err(&failed)?)).map_err(&failed)?;
-    let manifest = Manifest::decode(&bytes);
-    manifest.map(Some).map_err(|error| bad_line(place, MANIFEST, 0, error))
+    manifest(&*file, place).map(Some)
 }
 
 /// What to say of a directory without an identity.

@@ -1,13 +1,13 @@
 //! What the readers and the writer of one handle share: the state, and who may bring it up to date.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use prophet_store::StoreError;
 
 use crate::layout::LOG;
 use crate::load::Place;
-use crate::log::{Log, LogCache};
+use crate::log::Log;
 use crate::state::State;
 use crate::tail::Rest;
 
@@ -15,7 +15,6 @@ use crate::tail::Rest;
 pub(crate) struct Shared {
     pub(crate) place: Place,
     state: RwLock<State>,
-    cache: LogCache,
     /// A commit may be in the state in part, for it could not be taken in.
     partial: AtomicBool,
     /// Held while the log is read on.
@@ -40,7 +39,6 @@ impl Shared {
         Self {
             place,
             state: RwLock::new(state),
-            cache: LogCache::default(),
             partial: AtomicBool::new(false),
             reading_on: Mutex::default(),
             to_take_in: Mutex::default(),
@@ -109,7 +107,7 @@ impl Shared {
 
     /// Reads at the head of `state`.
     pub(crate) fn on<T>(&self, state: &State, read: impl FnOnce(Log<'_>) -> T) -> T {
-        read(Log { state, disk: &*self.place.disk, cache: &self.cache })
+        read(Log { state, disk: &*self.place.disk })
     }
 
     /// Reads what others appended, and says that this handle is going to append, until the
@@ -146,7 +144,11 @@ impl Shared {
 
     /// Reads on in the log. `keep` says whether the lock is held.
     fn read_on(&self, _held: &Reading, keep: bool) -> Result<Rest, StoreError> {
-        if self.place.published.is_some() {
+        if self.place.is_published() {
+            if self.place.is_published_anew()? {
+                let (loaded, _) = self.place.load_beside_writers()?;
+                self.change(|state| *state = loaded);
+            }
             return Ok(Rest::Nothing);
         }
         let (end, len, sealed) = {
@@ -194,7 +196,8 @@ impl Shared {
         };
         self.change(|state| {
             if self.partial.load(Ordering::Acquire) || loaded.head.version >= state.head.version {
-                *state = loaded;
+                let cache = Arc::clone(&state.cache);
+                *state = State { cache, ..loaded };
             }
         });
         self.partial.store(false, Ordering::Release);

@@ -14,6 +14,7 @@ use prophet_store::{
 };
 
 use crate::follow::Committed;
+use crate::log::LogCache;
 use crate::tail::Tail;
 use crate::view::{Index, Layer, View};
 
@@ -58,6 +59,7 @@ pub(crate) struct State {
     pub(crate) recent: Layer,
     pub(crate) index: Index,
     pub(crate) tail: Tail,
+    pub(crate) cache: Arc<LogCache>,
 }
 
 impl State {

@@ -76,6 +76,15 @@ impl FsStore {
         }
         self.shared.read(read)
     }
+
+    /// Reads what takes long: on a copy of the state, for writers wait for those who read in it.
+    fn read_long<T>(
+        &self,
+        read: impl FnOnce(Log<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let state = self.read(|log| Ok(log.state.clone()))?;
+        self.shared.on(&state, read)
+    }
 }
 
 #[async_trait]
@@ -106,7 +115,11 @@ impl ReplicaStore for FsStore {
         &self,
         record_type: Option<&RecordType>,
     ) -> Result<Read<RecordCounts>, StoreError> {
-        self.read(|log| log.count_records(record_type))
+        // Where there are no tables, counting is done before a copy would be.
+        if self.read(|log| Ok(log.state.index.tables.is_empty()))? {
+            return self.read(|log| log.count_records(record_type));
+        }
+        self.read_long(|log| log.count_records(record_type))
     }
 
     async fn scan_log(&self, scan: &LogScan) -> Result<Page<LogEntry, Position>, StoreError> {
@@ -173,9 +186,7 @@ impl ReplicaStore for FsStore {
     }
 
     async fn verify(&self) -> Result<Verification, StoreError> {
-        // On a copy, for writers would have to wait for as long as it takes.
-        let state = self.read(|log| Ok(log.state.clone()))?;
-        self.shared.on(&state, |log| verify::verify(&log, &self.shared.place))
+        self.read_long(|log| verify::verify(&log, &self.shared.place))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

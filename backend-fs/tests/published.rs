@@ -93,6 +93,57 @@ fn a_published_tree_is_opened_for_reading() {
     });
 }
 
+#[test]
+fn whoever_reads_a_tree_goes_on_when_it_is_published_anew() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tree");
+        let tree = DirectoryTree::new(&path);
+        let ada = Replica::open(MemoryStore::new(Identity::new_database().unwrap())).await.unwrap();
+        ada.create("bug", properties("first")).await.unwrap();
+        publish(&ada, &tree, PublishOptions::new()).await.unwrap();
+        let store = FsOptions::new().read_only(true).open(&path).unwrap();
+        let (mut files, mut gone) = (names(&path.join("log")), 0);
+        for number in 0..8 {
+            // Sometimes it was read before, and sometimes nothing is at hand.
+            if number % 3 == 0 {
+                same(&store, &**ada.store()).await;
+            }
+            for _ in 0..3 {
+                ada.create("bug", properties(&format!("bug {number}"))).await.unwrap();
+            }
+            publish(&ada, &tree, PublishOptions::new()).await.unwrap();
+            let now = names(&path.join("log"));
+            gone += files.iter().filter(|file| !now.contains(file)).count();
+            files = now;
+        }
+        assert!(gone > 2, "files that the handle knew are gone: {gone}");
+        let head = store.head().await.unwrap();
+        assert_eq!(head.position, ada.head().await.unwrap().position);
+        same(&store, &**ada.store()).await;
+        assert!(store.verify().await.unwrap().is_sound());
+
+        // What is of another replica, or less than there was, is not taken for it.
+        let earlier = Replica::open(MemoryStore::new(ada.store().facts().identity)).await.unwrap();
+        earlier.create("bug", properties("first")).await.unwrap();
+        let other =
+            Replica::open(MemoryStore::new(Identity::new_database().unwrap())).await.unwrap();
+        other.create("bug", properties("other")).await.unwrap();
+        for replica in [earlier, other] {
+            publish(&replica, &tree, PublishOptions::new().replace()).await.unwrap();
+            for _ in 0..2 {
+                let error = store.head().await.unwrap_err().to_string();
+                assert!(error.contains("removed or replaced while it was open"), "{error}");
+            }
+        }
+    });
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(directory).unwrap();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 async fn pull(target: &Replica, path: &Path) -> u64 {
     let source = PublishedSource::open(DirectoryFetch::new(path)).await.unwrap();
     target.pull(&source, PullOptions::new()).await.unwrap().integrated

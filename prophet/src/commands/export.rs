@@ -1,6 +1,6 @@
 //! `prophet export`.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use clap::Args;
 use futures_lite::StreamExt as _;
@@ -67,24 +67,35 @@ impl ExportArgs {
     }
 }
 
-/// Where records go: a new file, which is not left half-written, or standard output.
+/// Where records go: a new file, which is there when it is whole, or standard output.
 struct Sink {
     writer: std::io::BufWriter<Box<dyn std::io::Write>>,
     file: Option<String>,
-    whole: bool,
+}
+
+/// What a file is called until it is whole.
+fn unfinished(file: &str) -> String {
+    format!("{file}.unfinished")
+}
+
+fn check_new(file: &str) -> Result<()> {
+    match std::fs::symlink_metadata(file) {
+        Ok(_) => Err(Failure::io("made", file, &ErrorKind::AlreadyExists.into())),
+        Err(_) => Ok(()),
+    }
 }
 
 impl Sink {
     fn open(file: Option<&str>) -> Result<Self> {
         let writer: Box<dyn std::io::Write> = match file {
             None => Box::new(std::io::stdout()),
-            Some(file) => Box::new(
-                std::fs::File::create_new(file)
-                    .map_err(|error| Failure::io("made", file, &error))?,
-            ),
+            Some(file) => {
+                check_new(file)?;
+                let made = std::fs::File::create(unfinished(file));
+                Box::new(made.map_err(|error| Failure::io("made", file, &error))?)
+            }
         };
-        let (writer, file) = (std::io::BufWriter::new(writer), file.map(str::to_owned));
-        Ok(Self { writer, file, whole: false })
+        Ok(Self { writer: std::io::BufWriter::new(writer), file: file.map(str::to_owned) })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -95,7 +106,10 @@ impl Sink {
     fn end(mut self) -> Result<()> {
         let flushed = self.writer.flush();
         flushed.map_err(|error| self.failed(error))?;
-        self.whole = true;
+        if let Some(file) = &self.file {
+            check_new(file)?;
+            std::fs::rename(unfinished(file), file).map_err(|error| self.failed(error))?;
+        }
         Ok(())
     }
 
@@ -109,9 +123,9 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        if let (false, Some(file)) = (self.whole, &self.file) {
-            // That failing too would change nothing about the error.
-            let _ = std::fs::remove_file(file);
+        if let Some(file) = &self.file {
+            // Where all went well it is not there any more; elsewhere that failing too would change nothing.
+            let _ = std::fs::remove_file(unfinished(file));
         }
     }
 }
