@@ -172,3 +172,36 @@ async fn write(
     }
     Ok(came)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn came(winners: usize, losers: usize) -> Came {
+        Came { winners, losers, replaced: false, unsupported: None, unknown: None }
+    }
+
+    #[test]
+    fn a_round_shows_something_where_enough_was_answered() {
+        let fails = |round| matches!(round, Round::Fails(_));
+        let won = |round| matches!(round, Round::OneWon);
+        let unclear = |round| matches!(round, Round::Unclear(_));
+        let race = |came: &Came| came.round("in a race", 1, LOSERS);
+        assert!(won(race(&came(1, LOSERS))) && won(race(&came(1, LOSERS + 1))));
+        assert!(unclear(race(&came(1, LOSERS - 1))) && unclear(race(&came(0, RACERS))));
+        assert!(fails(race(&came(2, RACERS - 2))));
+        assert!(fails(race(&Came { replaced: true, ..came(1, LOSERS) })));
+        assert!(fails(race(&Came { unsupported: Some("501".to_owned()), ..came(1, LOSERS) })));
+        let alone = |came: Came| came.round("in sequence", 0, 1);
+        assert!(won(alone(came(0, 1))) && unclear(alone(came(0, 0))) && fails(alone(came(1, 0))));
+        assert!(came(1, 0).is_sound());
+        assert!(!Came { replaced: true, ..came(1, 0) }.is_sound());
+        assert!(!Came { unsupported: Some(String::new()), ..came(0, 0) }.is_sound());
+    }
+
+    #[test]
+    fn a_verdict_says_what_was_seen() {
+        assert!(Verdict::Refuses.words().contains("of several writers one won"));
+        assert_eq!(Verdict::Fails { why: "both won".to_owned() }.words(), "both won");
+    }
+}

@@ -11,7 +11,7 @@ use backend_s3::{S3Options, S3Store};
 use common::{changesets, changesets_of, commit_id, commit_of, identity, on_one_thread};
 use futures_lite::future::{block_on, poll_once, zip};
 use object_store::ObjectStore;
-use prophet_bucket::{Bucket, Fault, Kind, Plan, Refusal, Rule, Settings};
+use prophet_bucket::{Bucket, Conditions, Fault, Kind, Plan, Refusal, Rule, Settings};
 use prophet_store::{
     Changeset, Commit, Head, LogScan, MetadataKey, PageLimit, Position, RecordKey, RecordScan,
     ReplicaStore, Value,
@@ -511,8 +511,13 @@ fn what_is_no_commit_among_them_stops_nobody() {
 /// A program of today does not write over what a newer one left.
 #[test]
 fn a_newer_root_is_left_alone() {
+    for conditions in [Conditions::Kept, Conditions::NotImplemented] {
+        leaves_a_newer_root_alone(&Fixture::new(Settings::plain(1).conditions(conditions)));
+    }
+}
+
+fn leaves_a_newer_root_alone(fixture: &Fixture) {
     let made = changesets(1, 40);
-    let fixture = Fixture::new(Settings::plain(1));
     let options = on_one_thread(1).checkpoint_every(0);
     let store = fixture.create(&options);
     let mut head = made[..20].iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));

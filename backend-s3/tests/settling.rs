@@ -15,7 +15,7 @@ use object_store::ObjectStore;
 use prophet_bucket::{
     Bucket, Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings, Time,
 };
-use prophet_store::{Head, ReplicaStore, Sharing, StoreError, Version};
+use prophet_store::{Changeset, Head, ReplicaStore, Sharing, StoreError, Version};
 
 struct Fixture {
     bucket: Bucket,
@@ -288,6 +288,69 @@ fn where_one_writer_is_all_a_handle_that_opens_sees_what_the_last_one_did() {
         assert!(stale, "after {polls} polls: {answer:?}");
     }
     assert!(opened > 3, "{opened}");
+}
+
+/// Two buckets with the same commits, in the second of which somebody derived at `derived`, and went on to
+/// `end`; what they did is in the first one as well then.
+fn somebody_else(fixture: &Fixture, made: &[Changeset], derived: usize, end: usize) {
+    let elsewhere = Fixture::new(Settings::plain(4).conditions(Conditions::NotImplemented));
+    for (key, bytes) in fixture.bucket.contents() {
+        elsewhere.bucket.insert(&key, bytes);
+    }
+    let store = elsewhere.open(&on_one_thread(1).checkpoint_every(0)).unwrap();
+    let head = block_on(store.head()).unwrap();
+    let from = usize::try_from(head.version.get()).unwrap();
+    let head = made[from..derived].iter().fold(head, |head, made| applied(&store, made, head));
+    assert!(block_on(store.checkpoint()).unwrap());
+    made[derived..end].iter().fold(head, |head, made| applied(&store, made, head));
+    for (key, bytes) in elsewhere.bucket.contents() {
+        fixture.bucket.insert(&key, bytes);
+    }
+}
+
+fn applied(store: &S3Store, changeset: &Changeset, base: Head) -> Head {
+    let commit = commit_of(changeset, base, commit_id(1, base.version.get()));
+    block_on(store.commit(&commit)).unwrap()
+}
+
+#[test]
+fn where_no_condition_is_known_the_root_that_goes_further_counts() {
+    let made = changesets(1, 30);
+    let options = on_one_thread(1).checkpoint_every(0);
+    for (theirs, expected) in
+        [(None, 20), (Some((10, 10)), 20), (Some((20, 20)), 20), (Some((25, 26)), 25)]
+    {
+        let fixture = Fixture::new(Settings::plain(3).conditions(Conditions::NotImplemented));
+        let store = fixture.create(&options).unwrap();
+        let version = || {
+            let root = fixture.bucket.object("bugs/manifest.json")?;
+            let root: serde_json::Value = serde_json::from_slice(&root).unwrap();
+            root["version"].as_u64()
+        };
+        let head = made[..10].iter().fold(Head::EMPTY, |head, made| applied(&store, made, head));
+        if let Some((derived, end)) = theirs.filter(|(derived, _)| *derived == 10) {
+            somebody_else(&fixture, &made, derived, end);
+        }
+        let head = made[10..20].iter().fold(head, |head, made| applied(&store, made, head));
+        if let Some((derived, end)) = theirs.filter(|(derived, _)| *derived > 10) {
+            somebody_else(&fixture, &made, derived, end);
+        }
+        let ours = theirs.is_none_or(|(derived, _)| derived < 20);
+        assert_eq!(block_on(store.checkpoint()).unwrap(), ours, "{theirs:?}");
+        assert_eq!(version(), Some(expected), "{theirs:?}");
+        // It goes on from there, whoever made it.
+        let end = theirs.map_or(20, |(_, end)| end.max(20));
+        let now = block_on(store.head()).unwrap();
+        assert_eq!(now.version.get(), end as u64);
+        assert!(end != 20 || now == head);
+        applied(&store, &made[end], now);
+        assert!(block_on(store.checkpoint()).unwrap());
+        assert_eq!(version(), Some(end as u64 + 1));
+        assert!(!block_on(store.checkpoint()).unwrap(), "there is nothing to do");
+        assert!(block_on(store.verify()).unwrap().is_sound());
+        drop(store);
+        assert!(block_on(fixture.open(&options).unwrap().verify()).unwrap().is_sound());
+    }
 }
 
 #[test]
