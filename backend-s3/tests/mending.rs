@@ -1,109 +1,18 @@
-//! What is derived is mended while others go on, and costs no more than it should whatever is in it.
+//! What is derived is mended while others go on, and is let go when nobody needs it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use backend_s3::{S3Options, S3Store};
-use common::{changesets, changesets_of, commit_id, commit_of, identity, on_one_thread};
-use futures_lite::future::{block_on, poll_once, zip};
-use object_store::ObjectStore;
-use prophet_bucket::{Bucket, Conditions, Fault, Kind, Plan, Refusal, Rule, Settings};
-use prophet_store::{
-    Changeset, Commit, Head, LogScan, MetadataKey, PageLimit, Position, RecordKey, RecordScan,
-    ReplicaStore, Value,
+use backend_s3::S3Store;
+use common::{
+    Fixture, changesets, commit, commit_id, commit_of, on_one_thread, record_of, texts, words,
 };
-
-struct Fixture {
-    bucket: Bucket,
-    store: Arc<dyn ObjectStore>,
-}
-
-/// What a root says.
-struct Names {
-    segments: Vec<String>,
-    tables: Vec<(String, u64)>,
-    retired: Vec<String>,
-    version: u64,
-    generation: u64,
-}
-
-impl Fixture {
-    fn new(settings: Settings) -> Self {
-        let bucket = Bucket::with(settings);
-        let store: Arc<dyn ObjectStore> = Arc::new(bucket.store());
-        Self { bucket, store }
-    }
-
-    fn create(&self, options: &S3Options) -> S3Store {
-        block_on(options.create_in(Arc::clone(&self.store), "bugs", identity(9))).unwrap()
-    }
-
-    fn open(&self, options: &S3Options) -> S3Store {
-        block_on(options.open_in(Arc::clone(&self.store), "bugs")).unwrap()
-    }
-
-    /// How many requests it takes to open it.
-    fn opening(&self, options: &S3Options) -> u64 {
-        let before = self.bucket.requests();
-        drop(self.open(options));
-        self.bucket.requests().since(&before).total().requests
-    }
-
-    /// What the root names; of that nothing is retired, and all is there.
-    fn names(&self) -> Names {
-        let root = self.bucket.object("bugs/manifest.json").unwrap();
-        let root: serde_json::Value = serde_json::from_slice(&root).unwrap();
-        let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-        let segments = list(&root["segments"]).iter().map(|it| text(&it["name"])).collect();
-        let tables = list(&root["index"]["tables"]);
-        let tables = tables.iter().map(|it| (text(&it["name"]), it["level"].as_u64().unwrap()));
-        let retired = list(&root["index"]["retired"]).iter().map(|it| text(&it[0])).collect();
-        let version = root["version"].as_u64().unwrap();
-        let generation = root["index"]["generation"].as_u64().unwrap_or(0);
-        Names { segments, tables: tables.collect(), retired, version, generation }
-    }
-
-    /// Of what the root names nothing is retired, and all is there.
-    fn check_names(&self) -> Names {
-        let names = self.names();
-        for name in names.segments.iter().chain(names.tables.iter().map(|(name, _)| name)) {
-            assert!(!names.retired.contains(name), "{name} is both needed and retired");
-            assert!(self.bucket.object(&format!("bugs/{name}")).is_some(), "{name} is gone");
-        }
-        names
-    }
-}
-
-fn commit(store: &S3Store, changeset: &Changeset, base: Head) -> Head {
-    let commit = commit_of(changeset, base, commit_id(1, base.version.get()));
-    block_on(store.commit(&commit)).unwrap()
-}
-
-fn record_of(changeset: &Changeset) -> RecordKey {
-    let commit = commit_of(changeset, Head::EMPTY, commit_id(9, 9));
-    commit.records().keys().next().unwrap().clone()
-}
-
-/// Changesets that create a record each, with a text.
-fn texts(count: usize, mut text: impl FnMut(usize) -> String) -> Vec<Changeset> {
-    changesets_of(1, count, "text", |number| Value::from(text(number).as_str()))
-}
-
-/// Random words, of which so many different ones there are: the fewer, the shorter they pack.
-fn words(random: &mut u64, bytes: usize, words: u64) -> String {
-    let mut text = String::new();
-    while text.len() < bytes {
-        *random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
-        let word = ((*random >> 33) % words).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        text.push_str(&format!("{word:016x} "));
-    }
-    text
-}
+use futures_lite::future::{block_on, poll_once, zip};
+use prophet_bucket::{Conditions, Fault, Kind, Plan, Refusal, Rule, Settings};
+use prophet_store::{Changeset, Head, LogScan, PageLimit, Position, RecordScan, ReplicaStore};
 
 #[test]
 fn segments_stay_few_and_what_is_needed_is_not_retired() {
@@ -115,7 +24,7 @@ fn segments_stay_few_and_what_is_needed_is_not_retired() {
             "mixed" if number % 8 == 7 => words(&mut random, 300_000, u64::MAX),
             _ => words(&mut random, 30_000, u64::MAX),
         });
-        let fixture = Fixture::new(Settings::plain(1));
+        let fixture = Fixture::plain();
         let options = on_one_thread(1).checkpoint_every(0);
         let store = fixture.create(&options);
         let (mut head, mut most, mut sent) = (Head::EMPTY, 0, 0);
@@ -289,7 +198,7 @@ fn a_checkpoint_mends_what_it_needs() {
 #[test]
 fn a_checkpoint_that_covers_less_does_not_keep_others_from_theirs() {
     let made = changesets(1, 4_500);
-    let fixture = Fixture::new(Settings::plain(1));
+    let fixture = Fixture::plain();
     let none = on_one_thread(1).checkpoint_every(0);
     let store = fixture.create(&none);
     let (mut head, mut late) = (Head::EMPTY, None);
@@ -317,7 +226,7 @@ fn a_checkpoint_that_covers_less_does_not_keep_others_from_theirs() {
 fn what_others_need_until_a_root_is_there_is_not_removed_with_it() {
     let made = changesets(1, 4_800);
     let mut next = made.iter();
-    let fixture = Fixture::new(Settings::plain(1));
+    let fixture = Fixture::plain();
     let none = on_one_thread(1).checkpoint_every(0);
     let other = fixture.create(&none);
     let mut head = Head::EMPTY;
@@ -368,146 +277,6 @@ fn a_checkpoint_that_is_due_is_made_whatever_comes_meanwhile() {
     assert!(fixture.check_names().version >= 128);
 }
 
-/// However long the root is, and so the time between checkpoints otherwise.
-#[test]
-fn commits_that_none_brings_along_are_few_between_checkpoints() {
-    let mut random = 1;
-    let made = texts(1_500, |_| words(&mut random, 9_000, u64::MAX));
-    let fixture = Fixture::new(Settings::plain(1));
-    let store = fixture.create(&on_one_thread(1));
-    let (mut head, mut longest) = (Head::EMPTY, 0);
-    for changeset in &made {
-        head = commit(&store, changeset, head);
-        let root = fixture.bucket.object("bugs/manifest.json").unwrap().len();
-        let tail = head.version.get() - fixture.names().version;
-        assert!(tail < 96, "{tail} commits since a root of {root} bytes");
-        longest = longest.max(root);
-    }
-    assert!(longest > 16 << 10, "{longest} bytes");
-}
-
-#[test]
-fn long_tails_and_long_commits_take_few_requests() {
-    let options = on_one_thread(1).checkpoint_every(0);
-    let reading = options.clone().read_only(true);
-    for tail in [0, 1, 8, 63, 64, 65, 500, 999, 1_000, 1_100, 2_500] {
-        let fixture = Fixture::new(Settings::plain(1));
-        let store = fixture.create(&options);
-        let made = changesets(1, tail);
-        made.iter().fold(Head::EMPTY, |head, changeset| commit(&store, changeset, head));
-        let requests = fixture.opening(&reading) as usize;
-        // The root, listings, two and the 64s, and one more for each piece of a thousand.
-        let most = 2 + tail / 1_000 + 1 + tail.div_ceil(64) + 2 * (tail / 1_000);
-        assert!(requests <= most, "{requests} requests for {tail} commits");
-    }
-    for (bytes, most) in [(300, 4), (1_000, 4), (5_000, 4), (7_500, 4)] {
-        let mut random = 1;
-        let made = texts(63, |_| words(&mut random, bytes, u64::MAX));
-        let fixture = Fixture::new(Settings::plain(1));
-        let store = fixture.create(&options);
-        let head = made.iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
-        let written = fixture.bucket.requests().of(Kind::Create).sent / 63;
-        let requests = fixture.opening(&options);
-        println!(
-            "63 commits of a text of {bytes} bytes: {requests} requests, {written} bytes each"
-        );
-        assert!(requests <= most, "{requests} requests for texts of {bytes} bytes");
-        assert_eq!(block_on(fixture.open(&options).head()).unwrap(), head);
-    }
-    for long in [60, 30] {
-        let fixture = Fixture::new(Settings::plain(1));
-        let store = fixture.create(&options);
-        let mut head = Head::EMPTY;
-        for version in 1..=64 {
-            let value = vec![7; if version == long { 40_000 } else { 10 }];
-            let key = MetadataKey::new("k").unwrap();
-            let commit = Commit::new(commit_id(1, version), head);
-            let commit = commit.with_metadata(key, Some(value)).unwrap();
-            head = block_on(store.commit(&commit)).unwrap();
-        }
-        let requests = fixture.opening(&options);
-        assert!(requests <= 8, "{requests} requests, with the {long}th of 40 KB");
-    }
-}
-
-/// It is opened after each of 300 commits. Texts are in each twice, in a changeset and in a record, so from
-/// 8 KB on commits have more than can be brought along, and each is a request.
-#[test]
-fn opening_between_checkpoints_of_long_commits_takes_few_requests() {
-    let options = on_one_thread(1);
-    let reading = options.clone().read_only(true);
-    let (brought, long) = ((4, 0.5), (66, 3.0));
-    let texts_of = [1_000, 3_000, 5_000, 7_500].map(|bytes| (bytes, brought));
-    for (bytes, (opening, again)) in texts_of.into_iter().chain([(9_000, long), (30_000, long)]) {
-        let mut random = 1;
-        let made = texts(300, |_| words(&mut random, bytes, u64::MAX));
-        let fixture = Fixture::new(Settings::plain(1));
-        let store = fixture.create(&options);
-        let (mut head, mut most, mut longest) = (Head::EMPTY, 0, 0);
-        let mut sent = [Kind::Create, Kind::Put, Kind::Update].map(|kind| (kind, 0, 0));
-        for changeset in &made {
-            let before = fixture.bucket.requests();
-            head = commit(&store, changeset, head);
-            let asked = fixture.bucket.requests().since(&before);
-            for (kind, requests, bytes) in &mut sent {
-                *requests += asked.of(*kind).requests;
-                *bytes += asked.of(*kind).sent;
-            }
-            most = most.max(fixture.opening(&reading));
-            let tail = head.version.get() - fixture.names().version;
-            longest = longest.max(tail);
-        }
-        let [(_, commits, committed), put, root] = sent;
-        let puts = (put.1 + root.1) as f64 / commits as f64;
-        let derived = (put.2 + root.2) as f64 / committed as f64;
-        println!(
-            "texts of {bytes} bytes: {most} requests at most, {longest} commits in the tail at most; \
-             a commit: {} bytes, {puts:.3} PUT more, {derived:.2} times its bytes more",
-            committed / commits
-        );
-        assert!(most <= opening, "{most} requests for texts of {bytes} bytes");
-        assert!(puts < 0.1 && derived < again, "texts of {bytes} bytes: {puts} PUT, {derived}");
-    }
-}
-
-/// Commits that are too long to be brought along are read at once, and not one after the other.
-#[test]
-fn long_commits_take_few_rounds() {
-    let each = Duration::from_millis(10);
-    let fixture = Fixture::new(Settings::plain(1).latency(each, each));
-    let options = on_one_thread(1).checkpoint_every(0);
-    let store = fixture.create(&options);
-    let mut random = 1;
-    let made = texts(63, |_| words(&mut random, 50_000, u64::MAX));
-    made.iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
-    let before = fixture.bucket.elapsed();
-    drop(fixture.open(&options));
-    let took = fixture.bucket.elapsed() - before;
-    // The root, a listing, four rounds and what is left, there and back each.
-    assert!(took <= each * 2 * 7 && took >= each * 2 * 3, "{took:?}");
-}
-
-#[test]
-fn what_is_no_commit_among_them_stops_nobody() {
-    let fixture = Fixture::new(Settings::plain(1));
-    let options = on_one_thread(1).checkpoint_every(0);
-    let store = fixture.create(&options);
-    let head = changesets(1, 3).iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
-    for number in 0..1_200 {
-        fixture.bucket.insert(&format!("bugs/commits/0-{number:05}"), vec![1]);
-        fixture.bucket.insert(&format!("bugs/commits/x{number:05}"), vec![1]);
-    }
-    let cold = fixture.open(&options);
-    assert_eq!(block_on(cold.head()).unwrap(), head);
-    // One that claims to be far ahead is damage, and no reason to ask for all in between.
-    fixture.bucket.insert("bugs/commits/09999999999999999999", vec![1]);
-    fixture.bucket.insert("bugs/commits/00000000000000000009", vec![1]);
-    let before = fixture.bucket.requests();
-    let opened = block_on(options.open_in(Arc::clone(&fixture.store), "bugs"));
-    assert!(opened.is_err());
-    assert!(fixture.bucket.requests().since(&before).total().requests < 3_000);
-}
-
 /// A program of today does not write over what a newer one left.
 #[test]
 fn a_newer_root_is_left_alone() {
@@ -543,7 +312,7 @@ fn what_was_derived_to_the_end_is_published_all_the_same() {
     let made = changesets(1, 4_107);
     // By itself with the next commit, however short the tail is; whoever asks for it needs no commit.
     for by_itself in [true, false] {
-        let fixture = Fixture::new(Settings::plain(1));
+        let fixture = Fixture::plain();
         let none = on_one_thread(1).checkpoint_every(0);
         let store = fixture.create(&none);
         let version = || {
@@ -587,7 +356,7 @@ const STRAYS: [&str; 3] = [
 #[test]
 fn what_nobody_needs_goes_once_it_is_a_day_old() {
     let made = changesets(1, 200);
-    let fixture = Fixture::new(Settings::plain(1));
+    let fixture = Fixture::plain();
     let options = on_one_thread(1).checkpoint_every(0);
     let store = fixture.create(&options);
     let mut next = made.iter();
@@ -664,7 +433,7 @@ fn what_nobody_needs_goes_once_it_is_a_day_old() {
 #[test]
 fn handles_that_take_turns_need_nothing_that_the_other_removed() {
     let made = changesets(1, 400);
-    let fixture = Fixture::new(Settings::plain(1));
+    let fixture = Fixture::plain();
     let options = on_one_thread(1).checkpoint_every(0);
     let handles = [fixture.create(&options), fixture.open(&options)];
     let (mut head, mut next) = (Head::EMPTY, made.iter());
@@ -693,7 +462,7 @@ fn handles_that_take_turns_need_nothing_that_the_other_removed() {
 #[test]
 fn whoever_makes_checkpoints_looks_for_strays_now_and_then() {
     let made = changesets(1, 600);
-    let fixture = Fixture::new(Settings::plain(1));
+    let fixture = Fixture::plain();
     let store = fixture.create(&on_one_thread(1).checkpoint_every(2));
     STRAYS.iter().for_each(|stray| fixture.bucket.insert(stray, "left"));
     let before = fixture.bucket.requests();

@@ -8,42 +8,14 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_s3::{S3Options, S3Store, Writers};
-use common::{changesets, commit_id, commit_of, identity, on_one_thread};
+use backend_s3::{S3Options, Writers};
+use common::{Fixture, changesets, commit, commit_id, commit_of, on_one_thread};
 use futures_lite::future::{block_on, poll_once};
-use object_store::ObjectStore;
-use prophet_bucket::{
-    Bucket, Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings, Time,
-};
+use prophet_bucket::{Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings, Time};
 use prophet_store::{Changeset, Head, ReplicaStore, Sharing, StoreError, Version};
 
-struct Fixture {
-    bucket: Bucket,
-    store: Arc<dyn ObjectStore>,
-}
-
-impl Fixture {
-    fn new(settings: Settings) -> Self {
-        let bucket = Bucket::with(settings);
-        let store = Arc::new(bucket.store());
-        Self { bucket, store }
-    }
-
-    fn plain() -> Self {
-        Self::new(Settings::plain(1))
-    }
-
-    fn create(&self, options: &S3Options) -> Result<S3Store, StoreError> {
-        block_on(options.create_in(Arc::clone(&self.store), "bugs", identity(9)))
-    }
-
-    fn open(&self, options: &S3Options) -> Result<S3Store, StoreError> {
-        block_on(options.open_in(Arc::clone(&self.store), "bugs"))
-    }
-
-    fn commits(&self) -> usize {
-        self.bucket.contents().keys().filter(|key| key.contains("/commits/")).count()
-    }
+fn commits(fixture: &Fixture) -> usize {
+    fixture.bucket.contents().keys().filter(|key| key.contains("/commits/")).count()
 }
 
 fn on_commits(fault: Fault) -> Plan {
@@ -71,13 +43,13 @@ fn whatever_hides_the_answer_the_commit_is_found() {
         Fault::Delay(Landing::Never),
     ] {
         let fixture = Fixture::plain();
-        let store = fixture.create(&on_one_thread(1)).unwrap();
+        let store = fixture.create(&on_one_thread(1));
         fixture.bucket.plan(on_commits(fault));
         let commit = commit_of(&made[0], Head::EMPTY, commit_id(1, 1));
         let head = block_on(store.commit(&commit));
         assert_eq!(head.unwrap(), commit.head(), "{fault:?}\n{}", fixture.bucket.explain());
         fixture.bucket.land();
-        assert_eq!(fixture.commits(), 1, "{fault:?}");
+        assert_eq!(commits(&fixture), 1, "{fault:?}");
         assert_eq!(block_on(store.head()).unwrap(), commit.head(), "{fault:?}");
     }
 }
@@ -87,8 +59,8 @@ fn a_commit_under_way_is_unknown_until_it_is_settled() {
     let (made, options) = (changesets(1, 1), on_one_thread(1).retries(0));
     for other_first in [false, true] {
         let fixture = Fixture::plain();
-        let store = fixture.create(&options).unwrap();
-        let other = fixture.open(&options).unwrap();
+        let store = fixture.create(&options);
+        let other = fixture.open(&options);
         fixture.bucket.plan(on_commits(Fault::Delay(Landing::ByHand)));
         let commit = commit_of(&made[0], Head::EMPTY, commit_id(1, 1));
         let answer = block_on(store.commit(&commit));
@@ -110,7 +82,7 @@ fn a_commit_under_way_is_unknown_until_it_is_settled() {
             assert_eq!(block_on(store.commit(&commit)).unwrap(), commit.head());
             assert_eq!(block_on(store.head()).unwrap(), next.head());
         }
-        assert_eq!(fixture.commits(), if other_first { 1 } else { 2 });
+        assert_eq!(commits(&fixture), if other_first { 1 } else { 2 });
     }
 }
 
@@ -124,13 +96,13 @@ fn what_is_refused_says_why_and_applied_nothing() {
         (Refusal::NotImplemented, "NotImplemented"),
     ] {
         let fixture = Fixture::plain();
-        let store = fixture.create(&on_one_thread(1)).unwrap();
+        let store = fixture.create(&on_one_thread(1));
         fixture.bucket.plan(on_commits(Fault::Refuse(refusal)));
         let commit = commit_of(&made[0], Head::EMPTY, commit_id(1, 1));
         let error = block_on(store.commit(&commit)).unwrap_err();
         assert!(!matches!(error, StoreError::OutcomeUnknown { .. }), "{error}");
         assert!(error.to_string().contains(words), "{refusal:?}: {error}");
-        assert_eq!(fixture.commits(), 0);
+        assert_eq!(commits(&fixture), 0);
         // And the handle goes on.
         assert_eq!(block_on(store.commit(&commit)).unwrap(), commit.head());
     }
@@ -139,11 +111,11 @@ fn what_is_refused_says_why_and_applied_nothing() {
 #[test]
 fn a_bucket_that_is_not_there_is_not_an_empty_one() {
     let fixture = Fixture::plain();
-    let store = fixture.create(&on_one_thread(1)).unwrap();
+    let store = fixture.create(&on_one_thread(1));
     fixture.bucket.plan(Plan::new().with(Rule::new(Fault::Refuse(Refusal::NoSuchBucket))));
     let error = block_on(store.head()).unwrap_err();
     assert!(error.to_string().contains("no such bucket"), "{error}");
-    let error = fixture.open(&on_one_thread(1)).unwrap_err();
+    let error = fixture.try_open(&on_one_thread(1)).unwrap_err();
     assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
     assert!(error.to_string().contains("no such bucket"), "{error}");
 }
@@ -156,16 +128,16 @@ fn a_service_that_lets_several_writers_win_is_found_out() {
     {
         let settings = Settings::strict(3).conditions(conditions);
         let fixture = Fixture::new(settings);
-        let error = fixture.create(&on_one_thread(1).writers(Writers::Several)).unwrap_err();
+        let error = fixture.try_create(&on_one_thread(1).writers(Writers::Several)).unwrap_err();
         assert!(error.to_string().contains("several writers apart"), "{conditions:?}: {error}");
         assert!(fixture.bucket.contents().is_empty(), "{:?}", fixture.bucket.contents().keys());
 
-        let store = fixture.create(&on_one_thread(1)).unwrap();
+        let store = fixture.create(&on_one_thread(1));
         assert!(store.warning().unwrap().contains("only one program"), "{conditions:?}");
         assert_eq!(store.facts().capabilities.sharing, Sharing::Exclusive);
         let probes = fixture.bucket.contents().into_keys().filter(|key| key.contains("/probe/"));
         assert_eq!(probes.count(), 0);
-        let error = fixture.open(&on_one_thread(1)).unwrap_err();
+        let error = fixture.try_open(&on_one_thread(1)).unwrap_err();
         assert!(matches!(error, StoreError::Locked { .. }), "{error}");
         // One writer at a time works.
         let mut head = Head::EMPTY;
@@ -175,9 +147,9 @@ fn a_service_that_lets_several_writers_win_is_found_out() {
             assert_eq!(block_on(store.commit(&commit)).unwrap(), head, "{conditions:?}");
         }
         block_on(store.close()).unwrap();
-        let error = fixture.open(&on_one_thread(1).writers(Writers::Several)).unwrap_err();
+        let error = fixture.try_open(&on_one_thread(1).writers(Writers::Several)).unwrap_err();
         assert!(error.to_string().contains("several writers apart"), "{error}");
-        let store = fixture.open(&on_one_thread(1)).unwrap();
+        let store = fixture.open(&on_one_thread(1));
         assert!(store.warning().is_some());
         assert_eq!(block_on(store.head()).unwrap().version, Version::new(10));
     }
@@ -187,7 +159,7 @@ fn a_service_that_lets_several_writers_win_is_found_out() {
 fn a_service_that_keeps_them_apart_has_no_warning_on_any_seed() {
     for seed in 0..20 {
         let fixture = Fixture::new(Settings::strict(seed));
-        let store = fixture.create(&on_one_thread(seed).writers(Writers::Several)).unwrap();
+        let store = fixture.create(&on_one_thread(seed).writers(Writers::Several));
         assert_eq!(store.warning(), None);
         assert_eq!(store.facts().capabilities.sharing, Sharing::Processes);
         let probes = fixture.bucket.contents().into_keys().filter(|key| key.contains("/probe/"));
@@ -199,7 +171,7 @@ fn a_service_that_keeps_them_apart_has_no_warning_on_any_seed() {
 fn where_one_writer_is_all_an_unknown_commit_goes_before_any_other() {
     let settings = Settings::plain(3).conditions(Conditions::Ignored);
     let fixture = Fixture::new(settings);
-    let store = fixture.create(&on_one_thread(1).retries(0)).unwrap();
+    let store = fixture.create(&on_one_thread(1).retries(0));
     fixture.bucket.plan(on_commits(Fault::Delay(Landing::ByHand)));
     let lost = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
     let answer = block_on(store.commit(&lost));
@@ -211,7 +183,7 @@ fn where_one_writer_is_all_an_unknown_commit_goes_before_any_other() {
     assert!(stale, "{answer:?}");
     fixture.bucket.land();
     assert_eq!(block_on(store.head()).unwrap(), lost.head());
-    assert_eq!(fixture.commits(), 1);
+    assert_eq!(commits(&fixture), 1);
 }
 
 #[test]
@@ -219,7 +191,7 @@ fn where_one_writer_is_all_a_refusal_settles_nothing_that_is_on_its_way() {
     for same_again in [false, true] {
         let settings = Settings::plain(3).conditions(Conditions::Ignored);
         let fixture = Fixture::new(settings);
-        let store = fixture.create(&on_one_thread(1).retries(0)).unwrap();
+        let store = fixture.create(&on_one_thread(1).retries(0));
         let on_way = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
         fixture.bucket.plan(on_commits(Fault::Delay(Landing::ByHand)));
         let answer = block_on(store.commit(&on_way));
@@ -229,14 +201,14 @@ fn where_one_writer_is_all_a_refusal_settles_nothing_that_is_on_its_way() {
         let rival = commit_of(&changesets(2, 1)[0], Head::EMPTY, commit_id(2, 1));
         let answer = block_on(store.commit(if same_again { &on_way } else { &rival }));
         assert!(answer.unwrap_err().to_string().contains("credentials"));
-        assert_eq!(fixture.commits(), 0);
+        assert_eq!(commits(&fixture), 0);
         let answer = block_on(store.commit(&rival));
         let stale =
             matches!(answer, Err(StoreError::StaleBase { head, .. }) if head == on_way.head());
         assert!(stale, "{answer:?}");
         fixture.bucket.land();
         assert_eq!(block_on(store.head()).unwrap(), on_way.head());
-        assert_eq!(fixture.commits(), 1);
+        assert_eq!(commits(&fixture), 1);
     }
 }
 
@@ -247,17 +219,17 @@ fn where_one_writer_is_all_the_next_handle_waits_for_what_is_on_its_way() {
         let settings = Settings::plain(3).conditions(Conditions::Ignored);
         let settings = settings.time(Time::Real).latency(slow, slow);
         let fixture = Fixture::new(settings);
-        let store = fixture.create(&S3Options::new()).unwrap();
+        let store = fixture.create(&S3Options::new());
         let commit = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
         assert!(block_on(poll_once(store.commit(&commit))).is_none(), "it takes a while");
-        assert_eq!(fixture.commits(), 0);
+        assert_eq!(commits(&fixture), 0);
         if close {
             block_on(store.close()).unwrap();
-            assert_eq!(fixture.commits(), 1);
+            assert_eq!(commits(&fixture), 1);
         }
         drop(store);
-        assert_eq!(fixture.commits(), 1);
-        let store = fixture.open(&S3Options::new()).unwrap();
+        assert_eq!(commits(&fixture), 1);
+        let store = fixture.open(&S3Options::new());
         assert_eq!(block_on(store.head()).unwrap(), commit.head());
     }
 }
@@ -269,7 +241,7 @@ fn where_one_writer_is_all_a_handle_that_opens_sees_what_the_last_one_did() {
     for polls in 0..60 {
         let fixture = Fixture::new(Settings::strict(3).conditions(Conditions::Ignored));
         let options = on_one_thread(1);
-        let store = fixture.create(&options).unwrap();
+        let store = fixture.create(&options);
         let mut next = Box::pin(options.open_in(Arc::clone(&fixture.store), "bugs"));
         if (0..polls).any(|_| block_on(poll_once(&mut next)).is_some()) {
             // It was told that another one has the place.
@@ -297,20 +269,15 @@ fn somebody_else(fixture: &Fixture, made: &[Changeset], derived: usize, end: usi
     for (key, bytes) in fixture.bucket.contents() {
         elsewhere.bucket.insert(&key, bytes);
     }
-    let store = elsewhere.open(&on_one_thread(1).checkpoint_every(0)).unwrap();
+    let store = elsewhere.open(&on_one_thread(1).checkpoint_every(0));
     let head = block_on(store.head()).unwrap();
     let from = usize::try_from(head.version.get()).unwrap();
-    let head = made[from..derived].iter().fold(head, |head, made| applied(&store, made, head));
+    let head = made[from..derived].iter().fold(head, |head, made| commit(&store, made, head));
     assert!(block_on(store.checkpoint()).unwrap());
-    made[derived..end].iter().fold(head, |head, made| applied(&store, made, head));
+    made[derived..end].iter().fold(head, |head, made| commit(&store, made, head));
     for (key, bytes) in elsewhere.bucket.contents() {
         fixture.bucket.insert(&key, bytes);
     }
-}
-
-fn applied(store: &S3Store, changeset: &Changeset, base: Head) -> Head {
-    let commit = commit_of(changeset, base, commit_id(1, base.version.get()));
-    block_on(store.commit(&commit)).unwrap()
 }
 
 #[test]
@@ -321,17 +288,17 @@ fn where_no_condition_is_known_the_root_that_goes_further_counts() {
         [(None, 20), (Some((10, 10)), 20), (Some((20, 20)), 20), (Some((25, 26)), 25)]
     {
         let fixture = Fixture::new(Settings::plain(3).conditions(Conditions::NotImplemented));
-        let store = fixture.create(&options).unwrap();
+        let store = fixture.create(&options);
         let version = || {
             let root = fixture.bucket.object("bugs/manifest.json")?;
             let root: serde_json::Value = serde_json::from_slice(&root).unwrap();
             root["version"].as_u64()
         };
-        let head = made[..10].iter().fold(Head::EMPTY, |head, made| applied(&store, made, head));
+        let head = made[..10].iter().fold(Head::EMPTY, |head, made| commit(&store, made, head));
         if let Some((derived, end)) = theirs.filter(|(derived, _)| *derived == 10) {
             somebody_else(&fixture, &made, derived, end);
         }
-        let head = made[10..20].iter().fold(head, |head, made| applied(&store, made, head));
+        let head = made[10..20].iter().fold(head, |head, made| commit(&store, made, head));
         if let Some((derived, end)) = theirs.filter(|(derived, _)| *derived > 10) {
             somebody_else(&fixture, &made, derived, end);
         }
@@ -343,13 +310,13 @@ fn where_no_condition_is_known_the_root_that_goes_further_counts() {
         let now = block_on(store.head()).unwrap();
         assert_eq!(now.version.get(), end as u64);
         assert!(end != 20 || now == head);
-        applied(&store, &made[end], now);
+        commit(&store, &made[end], now);
         assert!(block_on(store.checkpoint()).unwrap());
         assert_eq!(version(), Some(end as u64 + 1));
         assert!(!block_on(store.checkpoint()).unwrap(), "there is nothing to do");
         assert!(block_on(store.verify()).unwrap().is_sound());
         drop(store);
-        assert!(block_on(fixture.open(&options).unwrap().verify()).unwrap().is_sound());
+        assert!(block_on(fixture.open(&options).verify()).unwrap().is_sound());
     }
 }
 
@@ -363,19 +330,19 @@ fn a_probe_that_is_not_answered_says_nothing_about_the_service() {
         for times in [1, 2, 7, 16] {
             let fixture = Fixture::new(Settings::strict(7));
             fixture.bucket.plan(on_probe(refusal, times));
-            let store = fixture.create(&on_one_thread(7).writers(Writers::Several));
+            let store = fixture.try_create(&on_one_thread(7).writers(Writers::Several));
             let store = store.unwrap_or_else(|error| panic!("{refusal:?}, {times}: {error}"));
             assert_eq!(store.warning(), None);
         }
         // A service that lets all win, and answers few.
         let fixture = Fixture::new(Settings::strict(7).conditions(Conditions::Ignored));
         fixture.bucket.plan(on_probe(refusal, 5));
-        let error = fixture.create(&on_one_thread(7).writers(Writers::Several)).unwrap_err();
+        let error = fixture.try_create(&on_one_thread(7).writers(Writers::Several)).unwrap_err();
         assert!(error.to_string().contains("several writers apart"), "{error}");
         // One that answers nothing.
         let fixture = Fixture::new(Settings::strict(7));
         fixture.bucket.plan(on_probe(refusal, 10_000));
-        let error = fixture.create(&on_one_thread(7)).unwrap_err();
+        let error = fixture.try_create(&on_one_thread(7)).unwrap_err();
         assert!(error.to_string().contains("too few conditional writes"), "{error}");
         assert!(fixture.bucket.contents().is_empty());
     }

@@ -2,10 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+mod fixture;
+
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub(crate) use fixture::{Fixture, Names, commit, record_of, texts, words};
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
 #[allow(unused_imports, reason = "each test file uses a part of it")]
