@@ -379,6 +379,32 @@ mod tests {
         assert!(hex.ends_with(&checksum.to_le_bytes().map(|byte| format!("{byte:02x}")).concat()));
     }
 
+    /// With a checksum that is right.
+    #[test]
+    fn what_is_no_commit_is_not_read_as_one() {
+        let sealed = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut object = object(10);
+            object.truncate(object.len() - 4);
+            change(&mut object);
+            object.extend_from_slice(&crc32fast::hash(&object).to_le_bytes());
+            decode("here", identity(), Version::new(42), &object).map(|read| read.commit)
+        };
+        assert_eq!(sealed(&|_| {}).unwrap(), commit(10));
+        let corrupt = |read| matches!(read, Err(StoreError::Corrupt { .. }));
+        assert!(corrupt(sealed(&|object| object[2] = 0)), "a version that never was");
+        assert!(corrupt(sealed(&|object| object[3] = b'r')), "something else");
+        assert!(corrupt(sealed(&|object| object[4] = 7)), "packed otherwise");
+        let longer = |object: &mut Vec<u8>, len: u64| {
+            object[4] = COMPRESSED;
+            object[5..13].copy_from_slice(&len.to_le_bytes());
+        };
+        for len in [MOST, MOST + 1, u64::MAX] {
+            assert!(corrupt(sealed(&|object| longer(object, len))), "{len} bytes");
+        }
+        let newer = sealed(&|object| object[2] = VERSION + 1);
+        assert!(matches!(newer, Err(StoreError::NewerFormat { .. })));
+    }
+
     #[test]
     fn what_is_written_is_read_small_and_large() {
         for len in [0, 10, 100_000] {

@@ -240,3 +240,51 @@ impl Entries for Log<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use futures_lite::StreamExt as _;
+    use futures_lite::future::block_on;
+    use prophet_store::{Identity, MemoryStore, Properties, Replica};
+
+    use super::*;
+
+    fn entry() -> LogEntry {
+        block_on(async {
+            let store = MemoryStore::new(Identity::new_database().unwrap());
+            let replica = Replica::open(store).await.unwrap();
+            replica.create("bug", Properties::default()).await.unwrap();
+            replica.log(None, Direction::Forward).next().await.unwrap().unwrap()
+        })
+    }
+
+    #[test]
+    fn the_chunks_used_last_are_kept_as_far_as_there_is_room() {
+        let entry = entry();
+        let chunk = |entries: usize| Arc::new(vec![entry.clone(); entries]);
+        let one = entry.changeset.payload_bytes().len() * 3 + 512;
+        let cache = ChunkCache::new(10 * one);
+        let kept = || {
+            cache.with(|cached| {
+                let bytes: usize = cached.chunks.iter().map(|chunk| chunk.2).sum();
+                assert_eq!(cached.bytes, bytes);
+                let offsets: BTreeSet<u64> = cached.chunks.iter().map(|chunk| chunk.0.1).collect();
+                Vec::from_iter(offsets)
+            })
+        };
+        for (offset, entries) in [(0, 4), (1, 3), (2, 3)] {
+            cache.put("log/1", offset, &chunk(entries));
+        }
+        assert_eq!(kept(), [0, 1, 2], "there is room for ten, and not only for less");
+        assert_eq!(cache.get("log/1", 0).unwrap().len(), 4);
+        assert!(cache.get("log/2", 0).is_none());
+        cache.put("log/1", 3, &chunk(1));
+        assert_eq!(kept(), [0, 2, 3], "the one that was used longest ago is gone");
+        cache.put("log/1", 4, &chunk(11));
+        assert_eq!(kept(), [0, 2, 3], "what would take more than all of it is not kept");
+        cache.put("log/1", 5, &chunk(10));
+        assert_eq!(kept(), [5]);
+    }
+}

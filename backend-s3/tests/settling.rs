@@ -5,14 +5,15 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backend_s3::{S3Options, Writers};
-use common::{Fixture, changesets, commit, commit_id, commit_of, on_one_thread};
+use common::{Fixture, all, changesets, commit, commit_id, commit_of, identity, on_one_thread};
 use futures_lite::future::{block_on, poll_once};
 use prophet_bucket::{Conditions, Fault, Kind, Landing, Plan, Refusal, Rule, Settings, Time};
-use prophet_store::{Changeset, Head, ReplicaStore, Sharing, StoreError, Version};
+use prophet_store::{Changeset, Environment, Head, ReplicaStore, Sharing, StoreError, Version};
 
 fn commits(fixture: &Fixture) -> usize {
     fixture.bucket.contents().keys().filter(|key| key.contains("/commits/")).count()
@@ -260,6 +261,127 @@ fn where_one_writer_is_all_a_handle_that_opens_sees_what_the_last_one_did() {
         assert!(stale, "after {polls} polls: {answer:?}");
     }
     assert!(opened > 3, "{opened}");
+}
+
+/// The first attempt may still arrive, whatever is said of the second.
+#[test]
+fn what_is_refused_while_it_may_still_arrive_is_unknown() {
+    for refusal in [Refusal::AccessDenied, Refusal::NotImplemented] {
+        let fixture = Fixture::plain();
+        let store = fixture.create(&on_one_thread(1).retries(1));
+        let on = |fault, n| Rule::new(fault).on(Kind::Create).below("bugs/commits/").nth(n);
+        let plan = Plan::new().with(on(Fault::Delay(Landing::ByHand), 1));
+        fixture.bucket.plan(plan.with(on(Fault::Refuse(refusal), 2)));
+        let commit = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
+        let answer = block_on(store.commit(&commit));
+        let unknown = matches!(answer, Err(StoreError::OutcomeUnknown { .. }));
+        assert!(unknown, "{answer:?}\n{}", fixture.bucket.explain());
+        fixture.bucket.land();
+        assert_eq!(block_on(store.commit(&commit)).unwrap(), commit.head());
+    }
+}
+
+/// Whose commit is there cannot be told, and that is looked at as often as anything else.
+#[test]
+fn a_place_that_cannot_be_read_leaves_the_outcome_unknown() {
+    for retries in [0, 2] {
+        let fixture = Fixture::plain();
+        let store = fixture.create(&on_one_thread(1).retries(retries));
+        fixture.bucket.insert("bugs/commits/00000000000000000001", vec![0xAB; 40]);
+        let commit = commit_of(&changesets(1, 1)[0], Head::EMPTY, commit_id(1, 1));
+        let before = fixture.bucket.requests();
+        let answer = block_on(store.commit(&commit));
+        let unknown = matches!(answer, Err(StoreError::OutcomeUnknown { .. }));
+        assert!(unknown, "{answer:?}");
+        let tried = fixture.bucket.requests().since(&before).of(Kind::Create).requests;
+        assert_eq!(tried, u64::from(retries) + 1);
+    }
+}
+
+#[test]
+fn a_replica_whose_creation_is_not_answered_is_there_once_or_somebody_elses() {
+    let on_identity = |fault, times| {
+        let rule = Rule::new(fault).on(Kind::Create).below("bugs/prophet.json");
+        Plan::new().with(rule.times(times))
+    };
+    // It was done, and that was not answered.
+    for refusal in [Refusal::Dropped, Refusal::InternalError, Refusal::PreconditionFailed] {
+        let fixture = Fixture::plain();
+        fixture.bucket.plan(on_identity(Fault::Lose(refusal), 1));
+        let store = fixture.create(&on_one_thread(1).retries(0));
+        assert_eq!(store.facts().identity, fixture.open(&on_one_thread(1)).facts().identity);
+    }
+    // It was not done, for as often as it is tried, and once less.
+    for (times, retries) in [(1, 1), (3, 3), (1, 0), (3, 2)] {
+        let fixture = Fixture::plain();
+        fixture.bucket.plan(on_identity(Fault::Refuse(Refusal::InternalError), times));
+        let created = fixture.try_create(&on_one_thread(1).retries(retries));
+        let (enough, retries) = (u64::from(retries) >= times, u64::from(retries));
+        assert_eq!(created.is_ok(), enough, "{times} times, {retries} retries: {created:?}");
+        let tried = fixture.bucket.requests().of(Kind::Create).requests;
+        assert!(tried > times.min(retries), "{tried}");
+    }
+    // Of two who both found nothing there one makes it.
+    let mut met = 0;
+    for seed in 0..20 {
+        let fixture = Fixture::new(Settings::strict(seed));
+        let create = |replica: u8| {
+            let store = Arc::clone(&fixture.store);
+            async move {
+                on_one_thread(replica.into()).create_in(store, "bugs", identity(replica)).await
+            }
+        };
+        let created = all([create(1), create(2)]);
+        let (made, refused): (Vec<_>, Vec<_>) = created.into_iter().partition(Result::is_ok);
+        let made: Vec<_> = made.into_iter().map(|store| store.unwrap().facts().identity).collect();
+        assert_eq!(made, [fixture.open(&on_one_thread(3)).facts().identity]);
+        assert!(matches!(refused[0], Err(StoreError::AlreadyExists { .. })), "{refused:?}");
+        let tried =
+            fixture.bucket.events().iter().filter(|event| event.key == "bugs/prophet.json").count();
+        met += usize::from(tried > 2);
+    }
+    assert!(met > 5, "{met}");
+}
+
+/// Waits for nothing, and notes how long it should have.
+#[derive(Debug, Default)]
+struct Noting(Mutex<Vec<Duration>>);
+
+impl Environment for Noting {
+    fn now(&self) -> u64 {
+        1_700_000_000_000
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> std::io::Result<()> {
+        bytes.fill(0x80);
+        Ok(())
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.0.lock().unwrap().push(duration);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[test]
+fn what_may_help_is_tried_so_often_and_after_ever_longer_pauses() {
+    for retries in [0, 1, 10] {
+        let fixture = Fixture::plain();
+        let noting = Arc::new(Noting::default());
+        let options = S3Options::new().on_caller(true).environment(noting.clone()).retries(retries);
+        let store = fixture.create(&options);
+        noting.0.lock().unwrap().clear();
+        let rule = Rule::new(Fault::Refuse(Refusal::SlowDown)).on(Kind::Get).below("bugs/commits/");
+        fixture.bucket.plan(Plan::new().with(rule));
+        let before = fixture.bucket.requests();
+        block_on(store.head()).unwrap_err();
+        let tried = fixture.bucket.requests().since(&before).of(Kind::Get).requests;
+        assert_eq!(tried, u64::from(retries) + 1);
+        // Half as much more or less by chance, which is in the middle here.
+        let doubled = [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000];
+        let expected = doubled[..retries as usize].iter().map(|it| Duration::from_millis(*it));
+        assert_eq!(*noting.0.lock().unwrap(), Vec::from_iter(expected));
+    }
 }
 
 /// Two buckets with the same commits, in the second of which somebody derived at `derived`, and went on to

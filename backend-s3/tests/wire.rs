@@ -15,8 +15,8 @@ use std::time::Duration;
 use backend_s3::S3Options;
 use futures_lite::future::block_on;
 use harnesses::reaching;
-use prophet_bucket::{Bucket, Endpoint, Settings, WireServer};
-use prophet_store::{Identity, Properties, Replica, ReplicaStore as _, Value};
+use prophet_bucket::{Bucket, Conditions, Endpoint, Settings, WireServer};
+use prophet_store::{Identity, Properties, Replica, ReplicaStore as _, StoreError, Value};
 
 use slow_line::SlowLine;
 
@@ -91,4 +91,19 @@ fn a_service_that_is_silent_is_given_up() {
     let error = block_on(options.open(&url)).unwrap_err();
     assert!(error.to_string().contains("did not answer within 0.2 s"), "{error}");
     drop(silent);
+}
+
+/// Where the service does not keep writers apart, one handle of this process may write, by whatever client
+/// it comes.
+#[test]
+fn two_clients_of_one_process_do_not_both_write_where_one_may() {
+    let bucket = Bucket::with(Settings::plain(7).conditions(Conditions::NotImplemented));
+    let server = WireServer::start(&bucket).unwrap();
+    let at = server.endpoint();
+    let (options, url) = options(at, &at.url, 0);
+    let store = block_on(options.create(&url, Identity::new_database().unwrap())).unwrap();
+    let second = block_on(options.open(&url)).map(drop);
+    assert!(matches!(second, Err(StoreError::Locked { .. })), "{second:?}");
+    drop(store);
+    block_on(options.open(&url)).unwrap();
 }

@@ -73,9 +73,24 @@ impl Fixture {
         Names { segments, tables: tables.collect(), retired, version, generation }
     }
 
-    /// Of what the root names nothing is retired, and all is there.
+    /// Of what the root names nothing is retired, and all is there. Segments are numbered, and tables say of
+    /// which commits they are.
     pub(crate) fn check_names(&self) -> Names {
         let names = self.names();
+        for (number, segment) in (1..).zip(&names.segments) {
+            assert!(
+                segment.starts_with(&format!("log/{number:08}-")),
+                "{segment} is the {number}th"
+            );
+        }
+        let mut last = names.version;
+        for (name, _) in &names.tables {
+            let span = name.strip_prefix("index/").unwrap();
+            let number = |from: usize| span[from..from + 20].parse::<u64>().unwrap();
+            assert_eq!(number(21), last, "{name} ends where the next one begins");
+            last = number(0) - 1;
+        }
+        assert!(names.tables.is_empty() || last == 0, "no commit is left out");
         for name in names.segments.iter().chain(names.tables.iter().map(|(name, _)| name)) {
             assert!(!names.retired.contains(name), "{name} is both needed and retired");
             assert!(self.bucket.object(&format!("bugs/{name}")).is_some(), "{name} is gone");
