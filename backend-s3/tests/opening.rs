@@ -151,3 +151,26 @@ fn what_is_no_commit_among_them_stops_nobody() {
     assert!(opened.is_err());
     assert!(fixture.bucket.requests().since(&before).total().requests < 3_000);
 }
+
+/// What is read for one entry of a segment is some 64 KB, and the root has no more to say than that takes.
+#[test]
+fn segments_are_read_in_pieces_of_one_length() {
+    let fixture = Fixture::plain();
+    let store = fixture.create(&on_one_thread(1).checkpoint_every(0));
+    let mut random = 1;
+    let made = texts(400, |_| words(&mut random, 2_000, u64::MAX));
+    made.iter().fold(Head::EMPTY, |head, it| commit(&store, it, head));
+    assert!(block_on(store.checkpoint()).unwrap());
+    let root = fixture.bucket.object("bugs/manifest.json").unwrap();
+    let root: serde_json::Value = serde_json::from_slice(&root).unwrap();
+    let pieces: Vec<u64> = serde_json::from_value(root["index"]["chunks"][0].clone()).unwrap();
+    let offsets = pieces.chunks(2).map(|piece| piece[0]);
+    let bytes = root["segments"][0]["bytes"].as_u64().unwrap();
+    let mut before = 0;
+    for offset in offsets.chain([bytes]) {
+        let piece = offset - before;
+        assert!((64 << 10..100 << 10).contains(&piece) || offset == bytes, "{piece} bytes: {root}");
+        before = offset;
+    }
+    assert!(pieces.len() >= 2 * 3, "{} pieces of {bytes} bytes", pieces.len() / 2);
+}
