@@ -50,3 +50,36 @@ pub(crate) fn table(place: &str) -> impl Fn(TableError) -> StoreError {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::block_on;
+    use prophet_tables::{ReadAt, Table};
+
+    use super::*;
+
+    struct Failing(ErrorKind);
+
+    impl ReadAt for Failing {
+        async fn read_at(&self, _: u64, _: usize) -> io::Result<Vec<u8>> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn what_the_system_says_is_told_apart() {
+        let of = |kind: ErrorKind| from_io("here", "writing", kind.into());
+        assert!(matches!(of(ErrorKind::StorageFull), StoreError::Full { .. }));
+        assert!(matches!(of(ErrorKind::QuotaExceeded), StoreError::Full { .. }));
+        assert!(matches!(of(ErrorKind::ReadOnlyFilesystem), StoreError::ReadOnly { .. }));
+        assert!(matches!(of(ErrorKind::UnexpectedEof), StoreError::Corrupt { .. }));
+        assert!(matches!(of(ErrorKind::PermissionDenied), StoreError::Io { .. }));
+        let index = |kind| {
+            let opened = block_on(Table::open(Failing(kind), 1_000, "index/1".to_owned()));
+            table("here")(opened.map(drop).unwrap_err())
+        };
+        // What is cut off is damaged; a disk that does not answer is not.
+        assert!(matches!(index(ErrorKind::UnexpectedEof), StoreError::Corrupt { .. }));
+        assert!(matches!(index(ErrorKind::TimedOut), StoreError::Io { .. }));
+    }
+}

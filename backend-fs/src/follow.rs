@@ -106,3 +106,117 @@ impl Follow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::StreamExt as _;
+    use futures_lite::future::block_on;
+    use prophet_store::{
+        CommitId, Direction, Identity, MemoryStore, Position, Properties, Replica, Version,
+    };
+
+    use super::*;
+
+    fn entries() -> (Identity, Vec<LogEntry>) {
+        let identity = Identity::new_database().unwrap();
+        let entries = block_on(async {
+            let replica = Replica::open(MemoryStore::new(identity)).await.unwrap();
+            for _ in 0..4 {
+                replica.create("bug", Properties::default()).await.unwrap();
+            }
+            replica.log(None, Direction::Forward).map(Result::unwrap).collect().await
+        });
+        (identity, entries)
+    }
+
+    fn head(version: u64, position: u64) -> Head {
+        let commit = CommitId::from_bytes([version as u8; 16]);
+        Head { version: Version::new(version), position: Position::new(position), commit }
+    }
+
+    fn commit(version: u64, position: u64) -> Line {
+        Line::Commit(CommitEnd::at(head(version, position)))
+    }
+
+    /// Takes all lines but the last, and says whether that is refused.
+    fn refuses(mut follow: Follow, lines: Vec<Line>) -> bool {
+        let mut lines = lines.into_iter();
+        let last = lines.next_back().unwrap();
+        for line in lines {
+            follow.take(line).unwrap();
+        }
+        follow.take(last).is_err()
+    }
+
+    #[test]
+    fn each_line_has_to_follow_from_those_before_it() {
+        let (identity, entries) = entries();
+        let own = || Follow::after(Head::EMPTY, false);
+        let entry = |position: usize| Line::Entry(entries[position - 1].clone());
+        let start = |base| Line::Start(Start { identity, segment: 1, base });
+        let begin = || start(Head::EMPTY);
+        for (lines, refused) in [
+            (vec![begin()], false),
+            (vec![start(head(1, 1))], true),
+            (vec![entry(1), begin()], true),
+            (vec![begin(), entry(1)], false),
+            (vec![begin(), entry(2)], true),
+            (vec![begin(), entry(1), entry(2)], false),
+            (vec![begin(), entry(1), entry(1)], true),
+            (vec![begin(), entry(1), entry(3)], true),
+            (vec![begin(), entry(1), commit(1, 1)], false),
+            (vec![begin(), entry(1), commit(1, 2)], true),
+            (vec![begin(), entry(1), commit(1, 0)], true),
+            (vec![begin(), entry(1), commit(2, 1)], true),
+            (vec![begin(), entry(1), commit(0, 1)], true),
+            (vec![begin(), commit(1, 0)], false),
+            (vec![begin(), entry(1), entry(2), commit(1, 2), entry(3), commit(2, 3)], false),
+            (vec![begin(), entry(1), entry(2), commit(1, 2), entry(3), commit(3, 3)], true),
+            (vec![begin(), entry(1), commit(1, 1), Line::Sealed(head(1, 1))], false),
+            (vec![begin(), entry(1), commit(1, 1), Line::Sealed(head(2, 1))], true),
+            (vec![begin(), entry(1), Line::Sealed(Head::EMPTY)], true),
+            (vec![begin(), Line::Sealed(Head::EMPTY), commit(1, 0)], true),
+        ] {
+            let shown = format!("{lines:?}");
+            assert_eq!(refuses(own(), lines), refused, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_published_commit_stands_for_as_many_as_it_has_entries() {
+        let (_, entries) = entries();
+        let published = || Follow::after(Head::EMPTY, true);
+        let entry = |position: usize| Line::Entry(entries[position - 1].clone());
+        for (lines, refused) in [
+            (vec![entry(1), entry(2), commit(2, 2)], false),
+            (vec![entry(1), entry(2), commit(1, 2)], true),
+            (vec![commit(0, 0)], true),
+            (vec![entry(1), commit(1, 1), entry(2), entry(3), commit(3, 3)], false),
+        ] {
+            let shown = format!("{lines:?}");
+            assert_eq!(refuses(published(), lines), refused, "{shown}");
+        }
+    }
+
+    #[test]
+    fn behind_a_damaged_segment_the_next_one_says_where_it_begins() {
+        let (identity, entries) = entries();
+        let start = |base| Line::Start(Start { identity, segment: 2, base });
+        let mut follow = Follow::after(Head::EMPTY, false);
+        follow.take(Line::Entry(entries[0].clone())).unwrap();
+        follow.begin_segment(false);
+        assert!(follow.open_entry().is_none(), "what did not end is nothing");
+        follow.take(start(head(2, 2))).unwrap();
+        assert!(follow.take(start(head(3, 3))).is_err(), "it is said once");
+        follow.take(Line::Entry(entries[2].clone())).unwrap();
+        assert_eq!(follow.open_entry(), Some(&entries[2]));
+        follow.take(commit(3, 3)).unwrap();
+        assert_eq!((follow.head(), follow.is_sealed()), (head(3, 3), false));
+        follow.take(Line::Sealed(head(3, 3))).unwrap();
+        assert!(follow.is_sealed());
+        follow.begin_segment(true);
+        assert!(!follow.is_sealed());
+        assert!(follow.take(start(head(4, 4))).is_err(), "it has to go on where that one ended");
+        follow.take(start(head(3, 3))).unwrap();
+    }
+}

@@ -48,3 +48,46 @@ pub(crate) fn parse_table(file: &str) -> Option<(u64, u64)> {
     (table(first, last) == format!("{INDEX}/{file}") && 0 < first && first <= last)
         .then_some((first, last))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_that_of_a_table_if_it_is_the_one_that_tables_get() {
+        assert_eq!(parse_table("00000001-00000004.table"), Some((1, 4)));
+        assert_eq!(parse_table("00000004-00000004.table"), Some((4, 4)));
+        for other in [
+            "00000000-00000004.table",
+            "00000004-00000001.table",
+            "1-4.table",
+            "00000001-00000004.table.unfinished",
+            "00000001-00000004",
+            "00000001.table",
+            "+0000001-00000004.table",
+        ] {
+            assert_eq!(parse_table(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_that_of_a_segment_if_it_is_the_one_that_segments_get() {
+        let open = parse_segment("00000012.jsonl").unwrap();
+        assert_eq!(
+            (open.number, open.sealed, open.name.as_str()),
+            (12, false, "log/00000012.jsonl")
+        );
+        let sealed = parse_segment("00000012-0123abcd.jsonl.zst").unwrap();
+        assert_eq!((sealed.number, sealed.sealed), (12, true));
+        for other in [
+            "12.jsonl",
+            "00000012.jsonl.unfinished",
+            "00000012-0123ABCD.jsonl.zst",
+            "00000012-0123abcd.jsonl",
+            "12-0123abcd.jsonl.zst",
+            "README",
+        ] {
+            assert_eq!(parse_segment(other), None, "{other}");
+        }
+    }
+}
