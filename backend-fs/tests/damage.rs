@@ -14,10 +14,12 @@ use std::fmt::Debug;
 use backend_fs::simulated::{Image, SimulatedDisk};
 use backend_fs::{Disk as _, FsOptions, FsStore};
 use futures_lite::future::block_on;
+use prophet_files::line::{Line, LineWriter, Start};
 use prophet_store::{
-    LogScan, MetadataScan, RecordScan, ReplicaStore as _, ResolutionScan, StoreError,
+    Head, Identity, LogScan, MetadataScan, RecordScan, ReplicaId, ReplicaStore as _,
+    ResolutionScan, StoreError,
 };
-use support::{Workload, create, everything, open, options};
+use support::{IDENTITY, Workload, create, everything, open, options};
 
 const COMMITS: usize = 4;
 
@@ -199,6 +201,38 @@ fn any_file_goes_or_is_another() {
             }
         }
     }
+}
+
+#[test]
+fn files_that_make_no_log_are_refused_and_named() {
+    let image = sealed();
+    let tree = image.tree();
+    let names = |ending: &str| {
+        tree.keys().filter(|name| name.ends_with(ending)).cloned().collect::<Vec<_>>()
+    };
+    let (sealed, open_one) = (names(".zst"), names(".jsonl").remove(0));
+    let refused = |image: &Image, file: &str, words: &str| {
+        let error = open(&options(900), &SimulatedDisk::new(image.clone())).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.contains(file) && error.contains(words), "{file}, {words}: {error}");
+    };
+    let without = image.with(&sealed[0], None);
+    refused(&without, "log/00000001.jsonl", "this segment of the log is missing");
+    let unfinished = without.with("log/00000001.jsonl", Some(b"{}\n".to_vec()));
+    refused(&unfinished, "log/00000001.jsonl", "it is not sealed, and another one follows");
+    let twice = image.with("log/00000001-0123abcd.jsonl.zst", Some(tree[&sealed[0]].clone()));
+    refused(&twice, "log/00000001.jsonl", "there are two sealed segments of this number");
+    // The first segment of the same replica, and one of this number of another replica.
+    let (first, _) = unsealed();
+    let first = first.tree()["log/00000001.jsonl"].clone();
+    refused(&image.with(&open_one, Some(first)), &open_one, "it is a segment of another log");
+    let identity = Identity { replica: ReplicaId::from_bytes([0xEE; 16]), ..IDENTITY };
+    let start = Line::Start(Start { identity, segment: 1, base: Head::EMPTY });
+    let mut text = Vec::new();
+    LineWriter::new(IDENTITY.database).write(&start, &mut text);
+    let other = unsealed().0.with("log/00000001.jsonl", Some(text));
+    refused(&other, "log/00000001.jsonl", "it is a segment of another log");
 }
 
 /// Zeros where a sector was, in front of commits that were acknowledged later, are damage.

@@ -123,6 +123,11 @@ fn whoever_reads_a_tree_goes_on_when_it_is_published_anew() {
         same(&store, &**ada.store()).await;
         assert!(store.verify().await.unwrap().is_sound());
 
+        // Without a manifest it stays what it was.
+        let (manifest, aside) = (path.join("manifest.json"), directory.path().join("aside"));
+        std::fs::rename(&manifest, &aside).unwrap();
+        same(&store, &**ada.store()).await;
+        std::fs::rename(&aside, &manifest).unwrap();
         // What is of another replica, or less than there was, is not taken for it.
         let earlier = Replica::open(MemoryStore::new(ada.store().facts().identity)).await.unwrap();
         earlier.create("bug", properties("first")).await.unwrap();
