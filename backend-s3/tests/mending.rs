@@ -103,6 +103,58 @@ fn what_one_mends_is_not_undone_by_checkpoints_of_others() {
     }
 }
 
+/// Whoever only reads never makes a checkpoint: what it mended is there once it has read, whenever somebody
+/// else made one that names what is gone.
+#[test]
+fn what_a_reader_mends_is_in_the_place_of_what_others_derived_meanwhile() {
+    let made = changesets(1, 100);
+    let key = [record_of(&made[0])];
+    let (mut between, mut polls) = (0, 0);
+    loop {
+        let fixture = Fixture::new(Settings::strict(5));
+        let options = on_one_thread(1).checkpoint_every(0);
+        let other = fixture.create(&options);
+        let mut next = made.iter();
+        let head = with_checkpoints(&other, &mut next);
+        let reader = fixture.open(&options);
+        let lost = lose_a_table(&fixture);
+        let mut read = Box::pin(reader.get_records(&key));
+        if (0..polls).any(|_| block_on(poll_once(&mut read)).is_some()) {
+            break;
+        }
+        commit(&other, next.next().unwrap(), head);
+        between += u64::from(block_on(other.checkpoint()).unwrap());
+        assert!(block_on(&mut read).unwrap().value[0].is_some(), "after {polls} polls");
+        let names = fixture.check_names();
+        assert_eq!(names.generation, 1, "after {polls} polls");
+        assert!(names.tables.iter().all(|(name, _)| *name != lost));
+        polls += 1;
+    }
+    assert!(between > 20 && polls > between, "{between} of {polls}");
+}
+
+#[test]
+fn what_two_readers_mend_at_once_is_published_once() {
+    let made = changesets(1, 100);
+    for seed in 1..20 {
+        let fixture = Fixture::new(Settings::strict(seed));
+        let options = on_one_thread(1).checkpoint_every(0);
+        with_checkpoints(&fixture.create(&options), &mut made.iter());
+        let readers = [fixture.open(&options), fixture.open(&options)];
+        lose_a_table(&fixture);
+        let (key, written) = ([record_of(&made[0])], || {
+            let events = fixture.bucket.events();
+            let roots = events.iter().filter(|event| event.key == "bugs/manifest.json");
+            roots.filter(|event| event.kind == Kind::Update && event.outcome.applied()).count()
+        });
+        let before = written();
+        let (one, other) =
+            block_on(zip(readers[0].get_records(&key), readers[1].get_records(&key)));
+        assert!(one.unwrap().value[0].is_some() && other.unwrap().value[0].is_some());
+        assert_eq!((written() - before, fixture.check_names().generation), (1, 1), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_handle_that_commits_mends_what_it_reads() {
     let made = changesets(1, 300);
