@@ -8,7 +8,7 @@ use futures_lite::future::block_on;
 use prophet_files::line::{self, Line, LineReader, Start};
 use prophet_files::manifest::{MANIFEST, Manifest};
 use prophet_files::segment::open_name;
-use prophet_store::{Head, Identity, Position, StoreError};
+use prophet_store::{Head, Identity, StoreError};
 use prophet_tables::Table;
 
 use crate::disk::{Disk, DiskFile, FileId};
@@ -26,15 +26,16 @@ pub(crate) struct Place {
     pub(crate) name: Arc<str>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) identity: Identity,
-    /// Of a published replica: the manifest that was found last.
-    published: Option<Mutex<Option<Found>>>,
+    /// Whether a replica was published here. Then the manifest says which files count, and nobody
+    /// appends to them.
+    pub(crate) published: bool,
     /// Segment and length of an open one that a reader failed to sync.
     unsynced: Mutex<Option<(u64, u64)>>,
 }
 
-/// A manifest as it was found.
-struct Found {
-    end: Position,
+/// The manifest that says what a published replica is.
+#[derive(Debug)]
+pub(crate) struct Found {
     id: Option<FileId>,
     /// Nobody else gets its number while it is open.
     _file: Arc<dyn DiskFile>,
@@ -45,28 +46,44 @@ impl Place {
         name: Arc<str>,
         disk: Arc<dyn Disk>,
         identity: Identity,
-        is_published: bool,
+        published: bool,
     ) -> Self {
-        let published = is_published.then(Mutex::default);
         Self { name, disk, identity, published, unsynced: Mutex::default() }
     }
 
-    /// Whether a replica was published here. Then the manifest says which files count, and nobody
-    /// appends to them.
-    pub(crate) const fn is_published(&self) -> bool {
-        self.published.is_some()
-    }
-
-    /// Whether a replica was published here anew since it was loaded, as far as the system tells.
-    pub(crate) fn is_published_anew(&self) -> Result<bool, StoreError> {
-        let Some(published) = &self.published else { return Ok(false) };
-        let found = published.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether a replica was published here anew since `state` was loaded, as far as the system tells.
+    pub(crate) fn is_published_anew(&self, state: &State) -> Result<bool, StoreError> {
+        let Some(known) = &state.published else { return Ok(false) };
         match self.disk.id_of(MANIFEST) {
-            Ok(id) => Ok(found.as_ref().is_none_or(|found| found.id != id)),
+            Ok(id) => Ok(known.id != id),
             // What was loaded stays what it was.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(self.io("looking at the manifest")(error)),
         }
+    }
+
+    /// What was published here since `state` was loaded. While not all of that is here, as where it is being
+    /// copied, `state` stays what there is.
+    ///
+    /// # Errors
+    /// What was published is of another replica, or not what `state` came to.
+    pub(crate) fn published_anew(&self, state: &State) -> Result<Option<State>, StoreError> {
+        if !self.is_published_anew(state)? {
+            return Ok(None);
+        }
+        let manifest = self.disk.open(MANIFEST).map_err(self.io("reading the manifest"));
+        let manifest = manifest.and_then(|file| manifest_in(&*file, &self.name));
+        if manifest.is_ok_and(|manifest| manifest.identity != self.identity) {
+            return Err(self.replaced(MANIFEST));
+        }
+        let Ok((loaded, _)) = self.load_beside_writers() else { return Ok(None) };
+        let end = state.head.position;
+        for tip in state.seen.tips().flat_map(|(_, tips)| tips) {
+            if loaded.position_of(tip.digest)?.is_none_or(|position| position > end) {
+                return Err(self.replaced(MANIFEST));
+            }
+        }
+        Ok(Some(loaded))
     }
 
     pub(crate) fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError + use<> {
@@ -249,11 +266,9 @@ impl Place {
         let (mut tries, mut before) = (0, <[Vec<String>; 2]>::default());
         loop {
             let files = [LOG, INDEX].map(|name| self.disk.list(name).unwrap_or_default());
-            let loaded = match &self.published {
-                Some(published) => {
-                    self.load_published(published).map(|state| (state, Rest::Nothing))
-                }
-                None => self.load(false),
+            let loaded = match self.published {
+                true => self.load_published().map(|state| (state, Rest::Nothing)),
+                false => self.load(false),
             };
             match loaded {
                 // Where no file came or went since the last time, nobody is at it.
@@ -295,15 +310,10 @@ impl Place {
     }
 
     /// The replica that was published here last.
-    fn load_published(&self, published: &Mutex<Option<Found>>) -> Result<State, StoreError> {
+    fn load_published(&self) -> Result<State, StoreError> {
         let failed = self.io("reading the manifest");
         let file = self.disk.open(MANIFEST).map_err(&failed)?;
-        let manifest = manifest(&*file, &self.name)?;
-        let mut found = published.lock().unwrap_or_else(PoisonError::into_inner);
-        let (end, before) = (manifest.head.position, found.as_ref().map(|found| found.end));
-        if manifest.identity != self.identity || before.is_some_and(|before| before > end) {
-            return Err(self.replaced(MANIFEST));
-        }
+        let manifest = manifest_in(&*file, &self.name)?;
         let segments = Segments::of(&manifest);
         let mut state = self.load_sealed(&segments, false)?;
         if let Some(number) = segments.open {
@@ -314,11 +324,11 @@ impl Place {
             state.tail = tail;
             state.replay(committed)?;
         }
-        if (end, &manifest.seen) != (state.head.position, &state.seen) {
+        if (manifest.head.position, &manifest.seen) != (state.head.position, &state.seen) {
             let why = "it does not end where the log does; copy all of the files again";
             return Err(self.corrupt(MANIFEST, why));
         }
-        *found = Some(Found { end, id: file.id().map_err(failed)?, _file: file });
+        state.published = Some(Arc::new(Found { id: file.id().map_err(failed)?, _file: file }));
         Ok(state)
     }
 
@@ -354,6 +364,7 @@ impl Place {
             sealed,
             tail: Tail::nowhere(self.identity.database, 1, Head::EMPTY),
             cache: Arc::default(),
+            published: None,
         };
         let indexed = state.sealed.segments.len();
         for name in segments.sealed.iter().skip(indexed) {
@@ -366,7 +377,7 @@ impl Place {
 }
 
 /// What the manifest of a place says.
-pub(crate) fn manifest(file: &dyn DiskFile, place: &str) -> Result<Manifest, StoreError> {
+pub(crate) fn manifest_in(file: &dyn DiskFile, place: &str) -> Result<Manifest, StoreError> {
     let failed = error::io(place, "reading the manifest");
     let bytes = file.read_at(0, to_usize(file.len().map_err(&failed)?)).map_err(&failed)?;
     Manifest::decode(&bytes).map_err(|error| bad_line(place, MANIFEST, 0, error))

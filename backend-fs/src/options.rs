@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::disk::{Disk, SystemDisk};
 use crate::error::io;
 use crate::layout::{FORMAT, IDENTITY, INDEX, LOCK, LOG, RECORDS, UNFINISHED, parse_table, table};
-use crate::load::{Place, manifest};
+use crate::load::{Place, manifest_in};
 use crate::seal;
 use crate::seal::put_file;
 use crate::shared::Shared;
@@ -46,8 +46,9 @@ impl FsOptions {
     }
 
     /// Opens for reading only: nothing in the directory is touched. A directory that a replica was
-    /// published to is opened in no other way, and shows what was published to it last. (Where the system
-    /// does not tell one file from another, as on Windows, it shows what it did when it was opened.)
+    /// published to is opened in no other way, and shows what was published to it last, of which all is
+    /// loaded anew. That is noticed where the manifest is another file, as `publish` and most programs that
+    /// copy trees leave it, and the system tells files apart, which Windows does not.
     #[must_use]
     pub const fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
@@ -139,6 +140,7 @@ impl FsOptions {
             index: Index::new(),
             tail: Tail::nowhere(identity.database, 1, Head::EMPTY),
             cache: Arc::default(),
+            published: None,
         };
         seal::begin_segment(&place, &mut state)?;
         disk.sync_names("").map_err(&failed)?;
@@ -286,7 +288,7 @@ fn published(disk: &dyn Disk, place: &str) -> Result<Option<Manifest>, StoreErro
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    manifest(&*file, place).map(Some)
+    manifest_in(&*file, place).map(Some)
 }
 
 /// What to say of a directory without an identity.

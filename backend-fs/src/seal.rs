@@ -137,7 +137,7 @@ pub(crate) fn replay(
     }
     let base = Tail::nowhere(place.identity.database, number, state.head);
     let mut segment = Sealing::new(number, name.to_owned(), len, &base);
-    let mut follow = Follow::after(state.head, place.is_published());
+    let mut follow = Follow::after(state.head, place.published);
     let mut at = 0;
     while let Some(rest) = packed.get(to_usize(at)..).filter(|rest| !rest.is_empty()) {
         let size = zstd::zstd_safe::find_frame_compressed_size(rest)

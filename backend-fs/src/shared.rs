@@ -144,9 +144,9 @@ impl Shared {
 
     /// Reads on in the log. `keep` says whether the lock is held.
     fn read_on(&self, _held: &Reading, keep: bool) -> Result<Rest, StoreError> {
-        if self.place.is_published() {
-            if self.place.is_published_anew()? {
-                let (loaded, _) = self.place.load_beside_writers()?;
+        if self.place.published {
+            let loaded = self.place.published_anew(&self.state())?;
+            if let Some(loaded) = loaded {
                 self.change(|state| *state = loaded);
             }
             return Ok(Rest::Nothing);

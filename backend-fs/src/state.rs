@@ -14,6 +14,7 @@ use prophet_store::{
 };
 
 use crate::follow::Committed;
+use crate::load::Found;
 use crate::log::LogCache;
 use crate::tail::Tail;
 use crate::view::{Index, Layer, View};
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) index: Index,
     pub(crate) tail: Tail,
     pub(crate) cache: Arc<LogCache>,
+    /// Of a published replica.
+    pub(crate) published: Option<Arc<Found>>,
 }
 
 impl State {

@@ -22,7 +22,7 @@ use crate::tail::to_usize;
 
 /// Reads all of the replica at one head.
 pub(crate) fn verify(log: &Log<'_>, place: &Place) -> Result<Verification, StoreError> {
-    let follow = Follow::after(Head::EMPTY, place.is_published());
+    let follow = Follow::after(Head::EMPTY, place.published);
     let mut check = Check { log, place, report: Report::new(), follow, by_key: true, touches: 0 };
     check.everything()?;
     Ok(check.report.finish())

@@ -128,13 +128,31 @@ fn whoever_reads_a_tree_goes_on_when_it_is_published_anew() {
         std::fs::rename(&manifest, &aside).unwrap();
         same(&store, &**ada.store()).await;
         std::fs::rename(&aside, &manifest).unwrap();
-        // What is of another replica, or less than there was, is not taken for it.
+        // Of what is copied there, the manifest may come first.
+        let elsewhere = tempfile::tempdir().unwrap();
+        ada.create("bug", properties("copied")).await.unwrap();
+        let before = ada.head().await.unwrap().position;
+        publish(&ada, &DirectoryTree::new(elsewhere.path()), PublishOptions::new()).await.unwrap();
+        std::fs::copy(elsewhere.path().join("manifest.json"), &aside).unwrap();
+        std::fs::rename(&aside, &manifest).unwrap();
+        assert_eq!(store.head().await.unwrap().position.get() + 1, before.get());
+        assert_eq!(store.count_records(None).await.unwrap().value.values().sum::<u64>(), 25);
+        for file in names(&elsewhere.path().join("log")) {
+            let copied = path.join("log").join(&file);
+            std::fs::copy(elsewhere.path().join("log").join(&file), copied).unwrap();
+        }
+        same(&store, &**ada.store()).await;
+        // What is of another replica, less than there was, or more of another past, is not taken for it.
         let earlier = Replica::open(MemoryStore::new(ada.store().facts().identity)).await.unwrap();
         earlier.create("bug", properties("first")).await.unwrap();
+        let longer = Replica::open(MemoryStore::new(ada.store().facts().identity)).await.unwrap();
+        for number in 0..40 {
+            longer.create("bug", properties(&format!("another {number}"))).await.unwrap();
+        }
         let other =
             Replica::open(MemoryStore::new(Identity::new_database().unwrap())).await.unwrap();
         other.create("bug", properties("other")).await.unwrap();
-        for replica in [earlier, other] {
+        for replica in [earlier, longer, other] {
             publish(&replica, &tree, PublishOptions::new().replace()).await.unwrap();
             for _ in 0..2 {
                 let error = store.head().await.unwrap_err().to_string();

@@ -156,8 +156,11 @@ impl Connection {
         let mut base = Url::parse(url).map_err(|error| {
             // What cannot be read may have a password in it all the same.
             let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
-            let place = rest.rsplit_once('@').map(|(_, host)| format!("{scheme}//{host}"));
-            FetchError::invalid(place.unwrap_or_else(|| url.to_owned()), error.to_string())
+            let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            let rest = rest.split(['?', '#']).next().unwrap_or_default();
+            let place =
+                if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}//{rest}") };
+            FetchError::invalid(place, error.to_string())
         })?;
         let invalid = |base: &Url, why: String| FetchError::invalid(shown(base), why);
         if !matches!(base.scheme(), "http" | "https") {

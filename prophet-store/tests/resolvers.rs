@@ -375,7 +375,9 @@ fn what_somebody_answers_is_kept_before_they_are_asked_again() {
         }
     }
     block_on(async {
-        for (thinks, expected) in [(3_000, [3, 2, 1]), (500, [3, 2, 1]), (499, [3, 3, 3])] {
+        for (thinks, expected) in
+            [(3_000, [3, 2, 1]), (500, [3, 2, 1]), (250, [3, 3, 1]), (249, [3, 3, 3])]
+        {
             let [ada, bob, _] = disagreeing().await;
             for property in ["owner", "place"] {
                 ada.put(property, Some("here".into())).await;

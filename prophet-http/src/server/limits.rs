@@ -36,7 +36,9 @@ pub(super) fn place() -> Option<Arc<OwnedSemaphorePermit>> {
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
     pub(super) feeds: Arc<Semaphore>,
-    pub(super) transfers: Arc<Semaphore>,
+    pub(super) pulls: Arc<Semaphore>,
+    pub(super) pushes: Arc<Semaphore>,
+    pub(super) verifications: Arc<Semaphore>,
     rate: Option<Rate>,
 }
 
@@ -52,10 +54,17 @@ impl Limits {
         Self {
             requests: places(options.requests),
             feeds: places(options.feeds),
-            transfers: places(options.transfers),
+            pulls: places(options.transfers),
+            pushes: places(options.transfers),
+            verifications: places(options.transfers),
             rate: options.rate.map(Rate::new),
         }
     }
+}
+
+/// A place among those there are for something, or what to say where all are taken.
+pub(super) fn take(places: &Arc<Semaphore>, full: &str) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| Problem::unavailable(full))
 }
 
 impl Rate {

@@ -120,18 +120,7 @@ impl App {
 
     /// A place among those who wait for changes.
     fn feed(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let full = || Problem::unavailable("as many wait for changes as may; come again soon");
-        Arc::clone(&self.limits.feeds).try_acquire_owned().map_err(|_| full())
-    }
-
-    /// A place among those whose work lasts as long as they are slow.
-    fn transfer(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let full = || {
-            Problem::unavailable(
-                "as many pulls, pushes and verifications go on as may; come again soon",
-            )
-        };
-        Arc::clone(&self.limits.transfers).try_acquire_owned().map_err(|_| full())
+        limits::take(&self.limits.feeds, "as many wait for changes as may; come again soon")
     }
 
     fn ending(&self) -> watch::Receiver<bool> {

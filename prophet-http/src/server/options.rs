@@ -155,10 +155,11 @@ impl ServerOptions {
         self
     }
 
-    /// How many pulls, pushes and verifications there may be at once; 64 unless this is said. More are
-    /// refused, with when to come again. Each has a thread until it ends, which takes as long as a client
-    /// is slow: keep this below the threads that the runtime has for what blocks, 512 in Tokio unless it
-    /// is told otherwise, so that nobody else has to wait for one.
+    /// How many pulls there may be at once, how many pushes, and how many verifications of the store; 64 of
+    /// each unless this is said. More are refused, with when to come again. Each has a thread until it
+    /// ends, which takes as long as a client is slow: keep all three together below the threads that the
+    /// runtime has for what blocks, 512 in Tokio unless it is told otherwise, so that nobody else has to
+    /// wait for one.
     #[must_use]
     pub const fn transfers_at_once(mut self, transfers: usize) -> Self {
         self.transfers = transfers;

@@ -17,6 +17,7 @@ use prophet_store::{
 
 use super::Shared;
 use super::answer::{Refusal, all, expect, speak};
+use super::limits::take;
 use super::problem::{Kind, Problem};
 use super::respond::on_thread;
 use crate::protocol::store::{PAGE_BYTES, Served, operation};
@@ -50,7 +51,9 @@ async fn operate(
         _ => (REQUEST_BYTES, QUESTION_TIME),
     };
     let body = all(body, most, time).await?;
-    let transfer = (operation == operation::VERIFY).then(|| app.transfer()).transpose()?;
+    let verifies = operation == operation::VERIFY;
+    let transfer = verifies.then(|| take(&app.limits.verifications, "as many verify as may"));
+    let transfer = transfer.transpose()?;
     let answer = on_thread(async move {
         let _transfer = transfer;
         let replica = &app.replica;

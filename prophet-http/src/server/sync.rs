@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::Shared;
 use super::answer::{Refusal, all, expect, speak};
 use super::etag::Conditions;
-use super::limits::place;
+use super::limits::take;
 use super::problem::{Kind, Problem};
 use super::respond::{not_modified, on_thread};
 use crate::basis::known;
@@ -105,7 +105,7 @@ async fn pull(
         Lack::Nothing => standing(&offer, Answer::NothingNew)?,
         Lack::Unknown => standing(&offer, Answer::SendVector)?,
         Lack::Beyond(basis) => {
-            let held = (app.transfer()?, place());
+            let held = take(&app.limits.pulls, "as many pull as may; come again soon")?;
             let (pieces, _writing) = bundle(app.replica.clone(), basis, PATIENCE, held);
             ([(CONTENT_TYPE, BUNDLE)], Body::from_stream(pieces)).into_response()
         }
@@ -128,8 +128,15 @@ async fn vector(State(app): State<Shared>, headers: HeaderMap) -> Result<Respons
 async fn push(State(app): State<Shared>, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     expect(&parts.headers, BUNDLE)?;
-    let transfer = app.transfer()?;
     let (sender, pieces) = pieces();
+    let transfer = match take(&app.limits.pushes, "as many push as may; come again soon") {
+        Ok(transfer) => transfer,
+        Err(full) => {
+            drop(pieces);
+            forward(body.into_data_stream(), sender).await;
+            return Err(full.into());
+        }
+    };
     // The body is read on the runtime, whatever the thread that integrates it waits for.
     let reading = tokio::spawn(forward(body.into_data_stream(), sender));
     let pulled = on_thread(async move {

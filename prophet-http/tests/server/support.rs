@@ -11,7 +11,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) const NOBODY: &str = "018f2d6e-7b1c-7000-8000-000000000001";
@@ -170,14 +170,29 @@ impl Answer {
 pub(crate) struct Slow {
     store: MemoryStore,
     pause: Duration,
+    gate: Semaphore,
     pub(crate) reading: AtomicUsize,
     pub(crate) most: AtomicUsize,
 }
 
 impl Slow {
     pub(crate) fn new(pause: Duration) -> Arc<Self> {
+        Self::of(pause, Semaphore::MAX_PERMITS)
+    }
+
+    /// One that reads nothing of its log before it is [let go](Self::let_go).
+    pub(crate) fn held() -> Arc<Self> {
+        Self::of(Duration::ZERO, 0)
+    }
+
+    fn of(pause: Duration, permits: usize) -> Arc<Self> {
         let store = MemoryStore::new(Identity::new_database().unwrap());
-        Arc::new(Self { store, pause, reading: AtomicUsize::new(0), most: AtomicUsize::new(0) })
+        let (reading, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { store, pause, gate: Semaphore::new(permits), reading, most })
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.gate.add_permits(1 << 20);
     }
 }
 
@@ -196,6 +211,7 @@ macro_rules! forward {
                 let reading = self.reading.fetch_add(1, Ordering::SeqCst) + 1;
                 self.most.fetch_max(reading, Ordering::SeqCst);
                 SystemEnvironment::default().sleep(self.pause).await;
+                drop(self.gate.acquire().await.unwrap());
                 self.reading.fetch_sub(1, Ordering::SeqCst);
                 self.store.scan_log(scan).await
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prophet_http::server::ServerOptions;
 use prophet_store::*;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +17,7 @@ fn seen() -> Vec<u8> {
     [[0; 32].as_slice(), &codec::encode_vector(&nothing)].concat()
 }
 
-/// Asks for everything, and takes nothing of it.
+/// Asks for everything, and takes no more than the beginning of it.
 async fn pull_and_take_nothing(server: &Server) -> TcpStream {
     let body = seen();
     let head = format!(
@@ -27,6 +27,9 @@ async fn pull_and_take_nothing(server: &Server) -> TcpStream {
     );
     let mut stream = TcpStream::connect(&server.address).await.unwrap();
     stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let mut begins = [0; 15];
+    stream.read_exact(&mut begins).await.unwrap();
+    assert_eq!(&begins, b"HTTP/1.1 200 OK");
     stream
 }
 
@@ -34,17 +37,6 @@ async fn ask(server: &Server, path: &str, content: &str, body: Vec<u8>) -> Answe
     let asked = server.ask("POST", path).header("prophet-protocol", "1");
     send(asked.header("content-type", format!("application/vnd.prophet.{content}")).body(body))
         .await
-}
-
-async fn verify(server: &Server) -> u16 {
-    let asked = server.ask("POST", "/store/verify").header("prophet-protocol", "1");
-    asked
-        .header("content-type", "application/vnd.prophet.store")
-        .send()
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
 }
 
 /// Waits until this is so.
@@ -72,33 +64,56 @@ async fn who_takes_nothing_keeps_no_more_threads_than_allowed() {
     for _ in 0..2 {
         slow.push(pull_and_take_nothing(&server).await);
     }
-    until("a pull too many", async || verify(&server).await == 503).await;
     let refused = ask(&server, "/sync/pull", "seen", seen()).await;
     refused.is(503, "unavailable");
     assert_eq!(refused.header("retry-after"), "1");
-    ask(&server, "/sync/push", "bundle", Vec::new()).await.is(503, "unavailable");
-    ask(&server, "/store/verify", "store", Vec::new()).await.is(503, "unavailable");
-    // All that does not last goes on.
+    // All else goes on: what does not last, and what whoever has a token sends.
     server.bug("{}").await;
+    assert_eq!(ask(&server, "/store/verify", "store", Vec::new()).await.status, 200);
+    ask(&server, "/sync/push", "bundle", Vec::new()).await.is(400, "malformed");
     assert_eq!(server.get("/records/bug.json").await.status, 200);
     drop(slow);
-    until("room", async || verify(&server).await == 200).await;
+    until("room", async || pull(&server).await > 32 << 20).await;
+}
+
+/// Somebody who only begins to push keeps others from it, and who is refused is told so, whatever they send.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_too_many_is_told_so() {
+    let server = Server::with(ServerOptions::new().open().transfers_at_once(1)).await;
+    let mut slow = TcpStream::connect(&server.address).await.unwrap();
+    let head = "POST /sync/push HTTP/1.1\r\nHost: localhost\r\nProphet-Protocol: 1\r\n\
+                Content-Type: application/vnd.prophet.bundle\r\nContent-Length: 100\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let large = vec![7; 8 << 20];
+    let push = async || ask(&server, "/sync/push", "bundle", large.clone()).await;
+    until("a push too many", async || push().await.status == 503).await;
+    push().await.is(503, "unavailable");
+    assert!(pull(&server).await > 0, "a pull is none");
+    drop(slow);
+    until("room", async || push().await.status == 400).await;
+}
+
+/// How many bytes there are to be had.
+async fn pull(server: &Server) -> usize {
     let pulled = server.ask("POST", "/sync/pull").header("prophet-protocol", "1");
     let pulled = pulled.header("content-type", "application/vnd.prophet.seen").body(seen());
     let pulled = pulled.send().await.unwrap();
-    assert_eq!(pulled.status(), 200);
-    assert!(pulled.bytes().await.unwrap().len() > 32 << 20);
+    match pulled.status().as_u16() {
+        200 => pulled.bytes().await.unwrap().len(),
+        _ => 0,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_that_nobody_waits_for_still_counts() {
-    let store = Slow::new(Duration::from_secs(1));
+    let store = Slow::held();
     let replica = Replica::options().open_shared(store.clone()).await.unwrap();
     let options = ServerOptions::new().open().requests_at_once(1);
     let server = Server::of(replica, options.answer_within(Duration::from_millis(100))).await;
     server.get("/log.json").await.is(503, "unavailable");
-    assert_eq!(store.reading.load(Ordering::SeqCst), 1, "it is still read");
+    until("reading", async || store.reading.load(Ordering::SeqCst) == 1).await;
     server.get("/health").await.is(503, "unavailable");
+    store.let_go();
     until("the end of it", async || server.get("/health").await.status == 200).await;
     assert_eq!(store.reading.load(Ordering::SeqCst), 0);
 }

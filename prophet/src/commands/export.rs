@@ -1,5 +1,6 @@
 //! `prophet export`.
 
+use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 
 use clap::Args;
@@ -70,32 +71,68 @@ impl ExportArgs {
 /// Where records go: a new file, which is there when it is whole, or standard output.
 struct Sink {
     writer: std::io::BufWriter<Box<dyn std::io::Write>>,
-    file: Option<String>,
+    file: Option<NewFile>,
 }
 
-/// What a file is called until it is whole.
-fn unfinished(file: &str) -> String {
-    format!("{file}.unfinished")
+/// A file that is to be there once it is whole, and what it is called until then.
+struct NewFile {
+    name: String,
+    unfinished: String,
 }
 
-fn check_new(file: &str) -> Result<()> {
-    match std::fs::symlink_metadata(file) {
-        Ok(_) => Err(Failure::io("made", file, &ErrorKind::AlreadyExists.into())),
+impl NewFile {
+    fn create(name: &str) -> std::io::Result<(Self, File)> {
+        check_new(name)?;
+        let of_this_run = std::process::id();
+        for number in 0_u32.. {
+            let unfinished = format!("{name}.{of_this_run}-{number}.unfinished");
+            match File::create_new(&unfinished) {
+                // Another one had this number once, and was killed.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => return made.map(|file| (Self { name: name.to_owned(), unfinished }, file)),
+            }
+        }
+        Err(ErrorKind::AlreadyExists.into())
+    }
+
+    /// Gives it its name, unless there is a file of that name by now.
+    fn finish(&self) -> std::io::Result<()> {
+        match std::fs::hard_link(&self.unfinished, &self.name) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                // Not every file system has links.
+                check_new(&self.name)?;
+                std::fs::rename(&self.unfinished, &self.name)
+            }
+            linked => linked,
+        }
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // That it was given its name by renaming, or that this fails, changes nothing.
+        let _ = std::fs::remove_file(&self.unfinished);
+    }
+}
+
+fn check_new(name: &str) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(name) {
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
         Err(_) => Ok(()),
     }
 }
 
 impl Sink {
     fn open(file: Option<&str>) -> Result<Self> {
-        let writer: Box<dyn std::io::Write> = match file {
-            None => Box::new(std::io::stdout()),
-            Some(file) => {
-                check_new(file)?;
-                let made = std::fs::File::create(unfinished(file));
-                Box::new(made.map_err(|error| Failure::io("made", file, &error))?)
+        let (writer, file): (Box<dyn std::io::Write>, _) = match file {
+            None => (Box::new(std::io::stdout()), None),
+            Some(name) => {
+                let made = NewFile::create(name);
+                let (file, opened) = made.map_err(|error| Failure::io("made", name, &error))?;
+                (Box::new(opened), Some(file))
             }
         };
-        Ok(Self { writer: std::io::BufWriter::new(writer), file: file.map(str::to_owned) })
+        Ok(Self { writer: std::io::BufWriter::new(writer), file })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -104,28 +141,15 @@ impl Sink {
     }
 
     fn end(mut self) -> Result<()> {
-        let flushed = self.writer.flush();
-        flushed.map_err(|error| self.failed(error))?;
-        if let Some(file) = &self.file {
-            check_new(file)?;
-            std::fs::rename(unfinished(file), file).map_err(|error| self.failed(error))?;
-        }
-        Ok(())
+        let ended =
+            self.writer.flush().and_then(|()| self.file.as_ref().map_or(Ok(()), NewFile::finish));
+        ended.map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: std::io::Error) -> Failure {
         match &self.file {
-            Some(file) => Failure::io("written", file, &error),
+            Some(file) => Failure::io("written", &file.name, &error),
             None => error.into(),
-        }
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            // Where all went well it is not there any more; elsewhere that failing too would change nothing.
-            let _ = std::fs::remove_file(unfinished(file));
         }
     }
 }

@@ -98,7 +98,7 @@ pub(crate) fn show(output: Output, way: Way, reports: &[(String, PullReport)]) -
                 Way::From => said.to_string(),
                 Way::To => said.to_string().replacen(" from ", " to ", 1),
             };
-            output.thing(&serde_json::Value::Null, &text::one_line(&said))?;
+            whoever_reads(output.thing(&serde_json::Value::Null, &text::one_line(&said)))?;
             continue;
         }
         let json = || {

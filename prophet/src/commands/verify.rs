@@ -8,6 +8,7 @@ use crate::Result;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::text::{counted, one_line};
+use crate::output::whoever_reads;
 
 /// What it takes.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ impl VerifyArgs {
         for problem in &problems {
             text.push_str(&format!("\n  {}", one_line(problem)));
         }
-        context.output.thing(&json, &text)?;
+        whoever_reads(context.output.thing(&json, &text))?;
         match problems.len() as u64 {
             0 => Ok(Exit::Done),
             number => Err(Failure::new(

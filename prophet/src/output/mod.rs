@@ -26,7 +26,7 @@ pub(crate) struct Output {
     quiet: bool,
 }
 
-/// What was to be shown, if that nobody reads it makes no difference.
+/// What was shown of what a command came to, by which it ends as it has to, also if nobody reads it.
 pub(crate) fn whoever_reads(shown: Result<()>) -> Result<()> {
     match shown {
         Err(Failure::NobodyReads) => Ok(()),
@@ -65,15 +65,13 @@ impl Output {
         width.flatten().map(|(width, _)| width.0)
     }
 
-    /// Shows one thing, what the command came to: as text for people, or as JSON. How the command ends
-    /// does not depend on whether anybody reads it.
+    /// Shows one thing: as text for people, or as JSON.
     pub(crate) fn thing(&self, json: &Json, text: &str) -> Result<()> {
-        let shown = match self.format {
+        match self.format {
             Format::Table => self.line(text),
             Format::Json => self.line(&format!("{json:#}")),
             Format::Jsonl => self.line(&json.to_string()),
-        };
-        whoever_reads(shown)
+        }
     }
 
     /// Writes text and a line feed to stdout.

@@ -144,13 +144,21 @@ impl Place {
 }
 
 /// The name of a place without the user, the password and the parameters that a URL may have: what may be
-/// shown, and be read by others.
+/// shown, and be read by others. People do not always encode what is in their passwords.
 pub(crate) fn without_secrets(name: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = name.split_once("://") else { return name.into() };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    format!("{scheme}://{host}{path}").into()
+    let rest = rest.trim_start_matches('/');
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let port = host.rsplit(']').next().unwrap_or_default().split_once(':').map(|(_, port)| port);
+    let is_host = port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let rest = match host.rsplit_once('@') {
+        Some((secret, _)) => rest.get(secret.len() + 1..).unwrap_or_default(),
+        None if is_host => rest,
+        // What looks like a host ends within a password.
+        None => rest.rsplit_once('@').map_or(host, |(_, rest)| rest),
+    };
+    let shown = rest.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{shown}").into()
 }
 
 /// As it is named, without what is secret in it.
@@ -224,6 +232,12 @@ mod tests {
             ("https://example.org/@b/", "https://example.org/@b/"),
             ("s3://key:secret@bugs/ours", "s3://bugs/ours"),
             ("https://token@example.org", "https://example.org"),
+            ("https://ada:p/ss@example.org/a", "https://example.org/a"),
+            ("https://ada:p?ss@example.org/a", "https://example.org/a"),
+            ("https://ada:p#s@s@example.org/a", "https://example.org/a"),
+            ("https:///ada:pass@example.org/a", "https://example.org/a"),
+            ("https://example.org:8/@b/c@d", "https://example.org:8/@b/c@d"),
+            ("https://[2001:db8::1]:8/a", "https://[2001:db8::1]:8/a"),
             ("sqlite:a@b/?c.db", "sqlite:a@b/?c.db"),
         ] {
             let place = Place::parse(name).unwrap();

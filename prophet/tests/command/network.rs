@@ -75,16 +75,19 @@ fn passwords_in_urls_are_kept_and_not_shown() {
         said.push(ada.runs(&["--format", format, "info"]));
     }
     for words in [
-        ["peers", "add", "json", url],
-        ["pull", url, url, "-q"],
-        ["push", url, url, "-q"],
-        ["clone", url, "sqlite:x.db", "-q"],
-        ["-r", url, "verify", "-q"],
-        ["publish", url, "-q", "-q"],
-        ["init", url, "-q", "-q"],
+        &["peers", "add", "json", url][..],
+        &["pull", url],
+        &["pull", url, url],
+        &["pull", "http://127.0.0.1:99999/?sig=pass2"],
+        &["push", url],
+        &["clone", url, "sqlite:x.db"],
+        &["-r", url, "verify"],
+        &["publish", url],
+        &["init", url],
     ] {
-        let ran = ada.runs(&words);
-        assert_ne!(ran.code, 0, "{words:?}");
+        let ran = ada.runs(words);
+        assert_ne!(ran.code, 0, "{words:?}: {ran:?}");
+        assert!(ran.stderr.contains("127.0.0.1") || words[0] == "peers", "{words:?}: {ran:?}");
         said.push(ran);
     }
     for ran in &said {

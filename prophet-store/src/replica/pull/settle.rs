@@ -18,8 +18,8 @@ use futures_lite::StreamExt as _;
 
 /// So many conflicts are decided in one commit at most.
 const DECISIONS: usize = 256;
-/// An answer that took so many milliseconds came from somebody who was asked: it is kept at once, for they
-/// may be gone before the next one.
+/// Answers that took so many milliseconds came from somebody who was asked: they are kept, for whoever gave
+/// them may be gone before the next one.
 const THOUGHT: u64 = 500;
 
 impl Replica {
@@ -51,6 +51,7 @@ impl Replica {
         let lineage = lineage(store).await?;
         let deleted = Existence::Deleted.value();
         let mut states = self.contested_states(CONTESTED.to_owned());
+        let mut thought = 0;
         while let Some(state) = states.next().await {
             let state = state?;
             if state.changed() <= start {
@@ -82,11 +83,10 @@ impl Replica {
                     Some(side) => self.preferred(side, start, &state, &name, &came).await?,
                     None => Choice::LeaveOpen,
                 };
-                let mut thought = false;
                 if let (Choice::LeaveOpen, Some(resolver)) = (&choice, &mut options.resolver) {
                     let asked = self.inner.environment.now();
                     choice = resolver.resolve(&conflict).await?;
-                    thought = self.inner.environment.now().saturating_sub(asked) >= THOUGHT;
+                    thought += self.inner.environment.now().saturating_sub(asked);
                 }
                 match choice {
                     Choice::LeaveOpen => report.open += 1,
@@ -95,8 +95,9 @@ impl Replica {
                         decisions.push((conflict, value));
                     }
                 }
-                if thought || decisions.len() >= DECISIONS {
+                if thought >= THOUGHT || decisions.len() >= DECISIONS {
                     self.decide(decisions, report).await?;
+                    thought = 0;
                 }
             }
         }
