@@ -300,6 +300,15 @@ impl Error {
         Self::BadChangeset { place: place.to_owned(), changeset, why, kept: true }
     }
 
+    /// Whether it is that something is larger than may be.
+    pub(crate) fn is_limit(&self) -> bool {
+        match self {
+            Self::Invalid(InvalidChangeset::Limit(_)) => true,
+            Self::Store(error) => matches!(**error, StoreError::Limit(_)),
+            _ => false,
+        }
+    }
+
     /// The same error, of a pass that integrated nothing.
     pub(crate) fn and_nothing_is_kept(mut self) -> Self {
         if let Self::BadChangeset { kept, .. } = &mut self {

@@ -130,12 +130,10 @@ macro_rules! digest {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name([u8; 32]);
 
-        /// Eight bytes of a digest are as good as all: nobody makes many digests that share them.
+        /// By all its bytes: a reference to what was never made may have any.
         impl Hash for $name {
             fn hash<H: Hasher>(&self, state: &mut H) {
-                let [first, ..] = self.halves();
-                let (first, _) = first.split_at(8);
-                state.write(first);
+                state.write(&self.0);
             }
         }
 
@@ -148,14 +146,6 @@ macro_rules! digest {
             /// The 32 bytes of the digest.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
-            }
-
-            /// The first and the last 16 bytes.
-            pub(crate) const fn halves(&self) -> [[u8; 16]; 2] {
-                let (mut first, mut last) = ([0; 16], [0; 16]);
-                first.copy_from_slice(self.0.split_at(16).0);
-                last.copy_from_slice(self.0.split_at(16).1);
-                [first, last]
             }
 
             /// The BLAKE3 digest of `bytes`.
@@ -232,6 +222,16 @@ digest!(
     ConflictId,
     "conflict id"
 );
+
+impl Digest {
+    /// The first and the last 16 bytes.
+    pub(crate) const fn halves(&self) -> [[u8; 16]; 2] {
+        let (mut first, mut last) = ([0; 16], [0; 16]);
+        first.copy_from_slice(self.0.split_at(16).0);
+        last.copy_from_slice(self.0.split_at(16).1);
+        [first, last]
+    }
+}
 
 /// The place of a changeset among those that one replica authored: 1, 2, 3... without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -314,3 +314,23 @@ counter!(
     /// How many commits a replica has seen: 0 when it was created, then 1, 2, 3...
     Version
 );
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::hash::{BuildHasher as _, RandomState};
+
+    use super::*;
+
+    /// References to what was never made may be chosen so that they share whatever they like.
+    #[test]
+    fn digests_that_share_bytes_are_not_hashed_alike() {
+        let state = RandomState::new();
+        let of = |place: usize| {
+            let mut bytes = [7; 32];
+            bytes[place] = 8;
+            state.hash_one(Digest::from_bytes(bytes))
+        };
+        assert_eq!((0..32).map(of).collect::<HashSet<_>>().len(), 32);
+    }
+}

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use futures_lite::future::{block_on, poll_once};
 use futures_lite::{FutureExt as _, StreamExt as _};
 use prophet_store::*;
-use support::store::{Act, Scripted, Still, identity, name, names, open, properties};
+use support::store::{Act, Late, Scripted, Still, identity, name, names, open, properties};
 
 #[test]
 fn an_edit_that_changes_nothing_waits_for_what_it_saw() {
@@ -48,6 +48,51 @@ fn edits_made_at_the_same_time_share_commits() {
         let commits = store.commits.load(Ordering::SeqCst);
         assert!(commits <= 3, "64 edits took {commits} commits");
         assert_eq!(replica.head().await.unwrap().position, Position::new(64));
+        assert!(store.audit().await.unwrap().is_sound());
+    });
+}
+
+/// A copy of what is in a store, that authors as the original does.
+async fn copy_of(store: &Scripted, drawn: u64) -> Replica {
+    let copy = MemoryStore::new(identity());
+    store.copy_to(&copy).await.unwrap();
+    let environment = Still { drawn: drawn.into(), ..Still::default() };
+    Replica::options().environment(environment).open(copy).await.unwrap()
+}
+
+/// What a commit under way brings is neither in the store when that is asked, nor staged when it answers.
+#[test]
+fn a_fork_is_found_by_what_is_under_way() {
+    block_on(async {
+        let (replica, store) = open(Scripted::late(Late::Origins)).await;
+        replica.create("person", name("Ada")).await.unwrap();
+        let copy = copy_of(&store, 1_000_000).await;
+        copy.create("person", name("Bob")).await.unwrap();
+        let edit = replica.create("person", name("Eve"));
+        let pull = replica.pull(&copy, PullOptions::new());
+        let (created, pulled) = futures_lite::future::zip(edit, pull).await;
+        created.unwrap();
+        assert_eq!(pulled.unwrap().forks.len(), 1);
+        let other = Identity { replica: ReplicaId::from_bytes([3; 16]), ..identity() };
+        let other = Replica::clone_of(MemoryStore::new(other), &replica).await.unwrap();
+        assert_eq!(names(other.find(&Query::of("person").unwrap())).await.len(), 3);
+        assert!(store.audit().await.unwrap().is_sound());
+    });
+}
+
+#[test]
+fn two_pulls_of_the_same_bring_it_once() {
+    block_on(async {
+        let (replica, store) = open(Scripted::late(Late::Changesets)).await;
+        let other = Identity { replica: ReplicaId::from_bytes([3; 16]), ..identity() };
+        let source = Replica::open(MemoryStore::new(other)).await.unwrap();
+        for _ in 0..3 {
+            source.create("person", name("Ada")).await.unwrap();
+        }
+        let pull = || replica.pull(&source, PullOptions::new());
+        let (one, two) = futures_lite::future::zip(pull(), pull()).await;
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!((one.integrated + two.integrated, one.already_seen + two.already_seen), (3, 3));
         assert!(store.audit().await.unwrap().is_sound());
     });
 }

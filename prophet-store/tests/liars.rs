@@ -505,6 +505,27 @@ fn a_source_that_has_given_all_it_announced_and_goes_on_repeating_itself_is_left
     });
 }
 
+/// It announces more than there ever will be.
+#[test]
+fn a_source_that_repeats_itself_is_given_up_whatever_it_announces() {
+    block_on(async {
+        for tips in [1, 3] {
+            let mut liar = Liar::of(&HONEST).await;
+            for origin in 0..tips {
+                let sequence = Sequence::new(u64::MAX - 1).unwrap();
+                let tip = Tip { sequence, digest: Digest::from_bytes([origin; 32]) };
+                liar.offer.seen.put(ReplicaId::from_bytes([0xE0 + origin; 16]), tip);
+            }
+            let endless = Endless { liar, up_to: 1_602, given: AtomicU64::new(0) };
+            let target = Peer::new(9).await;
+            let pulled = endless.pulled_by(&target, 100_000).await;
+            let error = pulled.expect("the pull still goes on").unwrap_err().to_string();
+            assert!(error.contains("again and again"), "{error}");
+            completes(&target).await;
+        }
+    });
+}
+
 // What is not pulled from.
 
 #[test]

@@ -28,6 +28,10 @@ fn shown(status: &str) -> Option<String> {
     Some(status.to_owned())
 }
 
+fn shown_value(value: Option<&Value>) -> Option<String> {
+    value.map(|value| value.as_text().unwrap().to_owned())
+}
+
 fn tally<const N: usize>(votes: [(&str, usize); N]) -> Vec<(String, usize)> {
     votes.map(|(value, votes)| (value.to_owned(), votes)).to_vec()
 }
@@ -389,6 +393,30 @@ fn what_somebody_answers_is_kept_before_they_are_asked_again() {
             assert_eq!(*open.lock().unwrap(), expected, "{thinks} ms");
             assert_eq!((report.by_policy, bob.open_conflicts().await), (3, 0));
         }
+    });
+}
+
+/// Whoever wrote it had not seen the vote by which something else was visible here.
+#[test]
+fn undo_brings_back_what_was_visible_here() {
+    block_on(async {
+        let [ada, bob, _] = disagreeing().await;
+        meet(&[&ada, &bob]).await;
+        let seen_there = bob.status().await;
+        let conflict = ada.conflicts().next().await.unwrap().unwrap();
+        let other =
+            conflict.values().find(|value| shown_value(*value) != seen_there).unwrap().cloned();
+        ada.resolve(&conflict, other.clone()).await.unwrap();
+        assert_ne!(ada.status().await, seen_there);
+        let before = ada.head().await.unwrap().position;
+        bob.set("closed").await;
+        pull(&ada, &bob).await;
+        assert_eq!(ada.status().await, shown("closed"));
+        let last = ada.log(None, Direction::Backward).next().await.unwrap().unwrap();
+        ada.undo(last.changeset.digest()).await.unwrap();
+        assert_eq!(ada.status().await, shown_value(other.as_ref()));
+        let then = ada.as_of(before).await.unwrap().get(&bug()).await.unwrap().unwrap();
+        assert_eq!(then.get("status").cloned(), other);
     });
 }
 

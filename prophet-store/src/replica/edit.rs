@@ -477,9 +477,10 @@ impl Edit {
         if digests.is_empty() {
             return Ok(Vec::new());
         }
+        // In this order: what is staged may be in the store, and staged no more, before that is asked.
+        let staged = self.inner.committer.staged_changesets(digests);
         let found = self.inner.store.find_changesets(digests).await?;
         self.note_read_at(found.at)?;
-        let staged = self.inner.committer.staged_changesets(digests);
         Ok(found
             .value
             .iter()

@@ -60,6 +60,18 @@ pub(super) struct Received {
     pub(super) refused: Option<(Digest, String)>,
 }
 
+impl Received {
+    /// And what became of the next ones.
+    pub(super) fn and(&mut self, next: Self) {
+        self.integrated += next.integrated;
+        self.seen += next.seen;
+        self.bytes += next.bytes;
+        self.forks.extend(next.forks);
+        self.contested |= next.contested;
+        self.refused = self.refused.take().or(next.refused);
+    }
+}
+
 /// Integrates into `batch` those of `changesets` that are new, up to the first bad one.
 pub(super) async fn receive(
     edit: &Edit,
@@ -209,6 +221,10 @@ async fn has_previous(edit: &Edit, new: &[&Changeset], header: &Header) -> Resul
     if new.iter().any(|changeset| is_it(changeset.digest(), changeset.header())) {
         return Ok(true);
     }
+    // What is staged is asked first: it may be in the store, and staged no more, before that is asked.
+    if edit.staged_at(header.origin, sequence, Some(previous)).is_some() {
+        return Ok(true);
+    }
     let mut after = Some((sequence, Digest::from_bytes([0; 32])));
     while after.is_some_and(|(at, _)| at == sequence) {
         let direction = Direction::Forward;
@@ -220,7 +236,7 @@ async fn has_previous(edit: &Edit, new: &[&Changeset], header: &Header) -> Resul
         }
         after = more;
     }
-    Ok(edit.staged_at(header.origin, sequence, Some(previous)).is_some())
+    Ok(false)
 }
 
 /// The changeset of an origin's sequence that is in the log.
@@ -235,9 +251,11 @@ async fn at_sequence(
         direction: Direction::Forward,
         limit: PageLimit::items(1),
     };
+    // In this order, as above.
+    let staged = edit.staged_at(origin, sequence, None);
     let (found, _) = edit.scan_origin(&scan).await?;
     let found = found.first().filter(|found| found.sequence == sequence).map(|found| found.digest);
-    Ok(found.or_else(|| edit.staged_at(origin, sequence, None)))
+    Ok(found.or(staged))
 }
 
 /// Puts the tips of the origins of `changesets` into the batch.

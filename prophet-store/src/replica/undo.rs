@@ -1,8 +1,9 @@
 //! Undo: taking back a changeset with another one.
 
-use crate::changeset::{Change, ChangeKind};
+use crate::changeset::{Change, ChangeKind, PropertyChange};
 use crate::error::{Error, Obstacle};
 use crate::id::Digest;
+use crate::log::LogEntry;
 use crate::record::{Existence, RecordState};
 use crate::register::{Register, RegisterName};
 use crate::replica::{Edit, Replica};
@@ -41,7 +42,7 @@ impl Replica {
                     }
                     edit.mark_undo(changeset)?;
                     for change in changes {
-                        take_back(&edit, change).await?;
+                        take_back(&edit, change, &entry).await?;
                     }
                     Ok(())
                 }
@@ -88,18 +89,24 @@ fn is_only_write(register: &Register, changeset: Digest) -> bool {
     matches!(register.writes(), [write] if write.changeset == changeset)
 }
 
-async fn take_back(edit: &Edit, change: &Change) -> Result<(), Error> {
+async fn take_back(edit: &Edit, change: &Change, entry: &LogEntry) -> Result<(), Error> {
     match change.kind {
         ChangeKind::Create | ChangeKind::Recreate | ChangeKind::Undelete => {
             edit.delete(&change.record).await
         }
         ChangeKind::Delete => edit.undelete(&change.record).await,
         ChangeKind::Update => {
-            let before: Properties = change
-                .properties
-                .iter()
-                .map(|property| (property.name.clone(), property.old.clone()))
-                .collect();
+            // What was visible here, which is not what its author saw where they had seen other votes.
+            let old = |property: &PropertyChange| {
+                let register = RegisterName::Property(property.name.clone());
+                let mut nullified = entry.nullify.iter();
+                let here =
+                    nullified.find(|it| it.record == change.record && it.register == register);
+                here.map_or_else(|| property.old.clone(), |here| here.old.clone())
+            };
+            let properties = change.properties.iter();
+            let before: Properties =
+                properties.map(|property| (property.name.clone(), old(property))).collect();
             edit.update(&change.record, before).await
         }
     }

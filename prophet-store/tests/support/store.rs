@@ -72,6 +72,13 @@ pub(crate) enum Act {
     Full,
 }
 
+/// What is answered late: `find_changesets`, or `scan_origin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Late {
+    Changesets,
+    Origins,
+}
+
 /// A store whose next commits do as told, and those after them what they should.
 #[derive(Debug)]
 pub(crate) struct Scripted {
@@ -79,6 +86,10 @@ pub(crate) struct Scripted {
     script: Mutex<VecDeque<Act>>,
     /// Whether a commit takes a while: long enough for others to stage theirs.
     slow: bool,
+    /// Whether what a pull asks about changesets while a commit is under way is answered after it, and as it
+    /// was before it.
+    late: Option<Late>,
+    under_way: AtomicU64,
     pub(crate) commits: AtomicU64,
     /// The size of the largest commit so far.
     pub(crate) largest: AtomicU64,
@@ -90,6 +101,8 @@ impl Scripted {
             store: MemoryStore::new(identity()),
             script: Mutex::new(script.iter().copied().collect()),
             slow: false,
+            late: None,
+            under_way: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             largest: AtomicU64::new(0),
         }
@@ -97,6 +110,33 @@ impl Scripted {
 
     pub(crate) fn slow(script: &[Act]) -> Self {
         Self { slow: true, ..Self::new(script) }
+    }
+
+    pub(crate) fn late(late: Late) -> Self {
+        Self { late: Some(late), ..Self::slow(&[]) }
+    }
+
+    async fn late_if<T>(&self, asked: bool, late: Late, answer: T) -> T {
+        while asked && self.late == Some(late) && self.under_way.load(Ordering::SeqCst) > 0 {
+            futures_lite::future::yield_now().await;
+        }
+        answer
+    }
+}
+
+/// A commit that is under way until this is dropped.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -145,13 +185,16 @@ impl ReplicaStore for Scripted {
         &self,
         scan: &OriginScan,
     ) -> Result<Page<Authorship, OriginCursor>, StoreError> {
-        self.store.scan_origin(scan).await
+        // What is at one place, and not what one's own tip is.
+        let one = scan.after.is_some() && scan.limit.items == 1;
+        self.late_if(one, Late::Origins, self.store.scan_origin(scan).await).await
     }
     async fn find_changesets(
         &self,
         digests: &[Digest],
     ) -> Result<Read<Vec<Option<Position>>>, StoreError> {
-        self.store.find_changesets(digests).await
+        self.late_if(digests.len() > 1, Late::Changesets, self.store.find_changesets(digests).await)
+            .await
     }
     async fn scan_resolutions(
         &self,
@@ -174,7 +217,8 @@ impl ReplicaStore for Scripted {
     async fn commit(&self, commit: &Commit) -> Result<Head, StoreError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         self.largest.fetch_max(commit.size(), Ordering::SeqCst);
-        if self.slow {
+        let _under_way = UnderWay::begin(&self.under_way);
+        for _ in 0..if self.late.is_some() { 100 } else { u8::from(self.slow) } {
             futures_lite::future::yield_now().await;
         }
         let act = self.script.lock().unwrap().pop_front().unwrap_or(Act::Works);

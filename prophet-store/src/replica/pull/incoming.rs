@@ -15,7 +15,7 @@ use crate::vector::VersionVector;
 /// A batch ends with so many bytes, whatever the number of its changesets.
 const BATCH_BYTES: usize = 4 << 20;
 /// So many changesets may a source give beyond twice what it announced.
-const REPEATED: u64 = 10_000;
+pub(super) const REPEATED: u64 = 10_000;
 
 /// The changesets of a source, a batch at a time, up to its first failure.
 pub(super) struct Incoming<'a> {

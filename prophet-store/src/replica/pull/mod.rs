@@ -14,7 +14,7 @@ use self::incoming::Incoming;
 pub use self::options::{Choice, Progress, PullOptions, Resolver, Side};
 pub use self::report::PullReport;
 use crate::changeset::Changeset;
-use crate::error::{Error, MissingBasis};
+use crate::error::{Error, MissingBasis, Unreadable};
 use crate::id::{Digest, Position, ReplicaId};
 use crate::replica::batch::Batch;
 use crate::replica::metadata::UNSETTLED;
@@ -64,12 +64,19 @@ impl Replica {
             }
             let mut changesets = Incoming::of(source, &offer, &plan, options.batch_size());
             let mut next = changesets.next().await;
+            let mut repeated = 0_u64;
             while let Some(batch) = next.take() {
                 // While the store commits one batch, the next one is read.
-                let integrated = self.integrate(&batch, start);
+                let integrated = self.integrate_all(&batch, start);
                 let (received, following) = zip(integrated, changesets.next()).await;
                 next = following;
                 let received = received?;
+                repeated = repeated.saturating_add(received.seen);
+                let here = before.at.position.get().saturating_add(report.integrated);
+                if repeated > here.saturating_add(incoming::REPEATED) {
+                    let why = "it gives the same changesets again and again";
+                    return Err(Error::unreadable(&offer.place, why, Unreadable::Invalid));
+                }
                 contested |= received.contested;
                 let refused = received.refused.clone();
                 report.add(received);
@@ -146,9 +153,10 @@ impl Replica {
         if lacking.is_empty() {
             return Ok(None);
         }
-        let (mut known, mut total) = (VersionVector::new(), 0);
+        let lacking: HashSet<_> = lacking.into_iter().map(|(_, tip)| tip.digest).collect();
+        let (mut known, mut total) = (VersionVector::new(), 0_u64);
         for (origin, tips) in offer.seen.tips() {
-            let lacks = |tip: &&Tip| lacking.contains(&(origin, **tip));
+            let lacks = |tip: &&Tip| lacking.contains(&tip.digest);
             for tip in tips.iter().filter(|tip| !lacks(tip)) {
                 known.put(origin, *tip);
             }
@@ -157,10 +165,9 @@ impl Replica {
                 here.iter().for_each(|tip| known.put(origin, *tip));
                 let earlier = here.iter().map(|here| here.sequence.get());
                 let earlier = earlier.filter(|here| *here < tip.sequence.get()).max();
-                total += tip.sequence.get() - earlier.unwrap_or(0);
+                total = total.saturating_add(tip.sequence.get() - earlier.unwrap_or(0));
             }
         }
-        let lacking = lacking.into_iter().map(|(_, tip)| tip.digest).collect();
         Ok(Some(Plan { lacking, known, total }))
     }
 
@@ -181,6 +188,30 @@ impl Replica {
         let found = self.inner.store.find_changesets(&digests).await?.value;
         let lacking = unsure.into_iter().zip(found).filter(|(_, found)| found.is_none());
         Ok(lacking.map(|(lacking, _)| lacking).collect())
+    }
+
+    /// Integrates changesets, as one commit, or as several where one would be too large: small changesets
+    /// may touch large records.
+    async fn integrate_all(
+        &self,
+        changesets: &[Changeset],
+        start: Position,
+    ) -> Result<Received, Error> {
+        let mut all = Received::default();
+        let mut parts = vec![changesets];
+        while let Some(part) = parts.pop() {
+            match self.integrate(part, start).await {
+                Err(error) if part.len() > 1 && error.is_limit() => {
+                    let (first, rest) = part.split_at(part.len() / 2);
+                    parts.extend([rest, first]);
+                }
+                received => all.and(received?),
+            }
+            if all.refused.is_some() {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Integrates changesets, as one commit. If they bring conflicts it is noted that those which

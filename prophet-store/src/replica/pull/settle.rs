@@ -114,11 +114,14 @@ impl Replica {
         }
         match self.resolve_all(decisions).await {
             Ok(_) => report.by_policy += decisions.len() as u64,
-            // Somebody has edited in between: that answer is void, and no other.
-            Err(Error::ConflictChanged { .. }) => {
+            // Somebody has edited in between: that answer is void, and no other. Or all of them are too much
+            // for one changeset.
+            Err(error) if error.is_limit() || matches!(error, Error::ConflictChanged { .. }) => {
                 for (conflict, value) in decisions.iter() {
                     match self.resolve(conflict, value.clone()).await {
                         Ok(_) => report.by_policy += 1,
+                        // No vote can have so much in it. Others can still be cast.
+                        Err(error) if error.is_limit() => report.open += 1,
                         Err(Error::ConflictChanged { over, .. }) => {
                             report.open += u64::from(!over);
                             report.conflicts -= u64::from(over);
