@@ -3,8 +3,10 @@
 //! A pure function of the register, so that replicas which saw the same show the same. Deciding is
 //! a view and never a write: applying other people's votes casts none.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::codec;
 use crate::conflict;
 use crate::id::Digest;
 use crate::register::{Ballot, CastVote, Register, RegisterName};
@@ -151,31 +153,64 @@ pub(crate) fn tally<'a>(register: &'a Register, existence: bool) -> Vec<Tally<'a
         let live = register.live_votes().filter(|(ballot, _)| wanted(ballot));
         live.map(|(_, vote)| vote).filter(|vote| counts(register, vote, existence)).collect()
     };
+    let places = Places::of(&values);
     let among = |candidates: &[Option<Value>]| {
-        candidates.iter().all(|candidate| values.contains(&candidate.as_ref()))
+        candidates.iter().all(|candidate| places.of_value(candidate.as_ref()).is_some())
     };
     let votes =
         ballot(&|ballot| ballot.candidates().len() == values.len() && among(ballot.candidates()));
     let related =
         ballot(&|ballot| ballot.candidates().len() < values.len() && among(ballot.candidates()));
-    let chosen = |votes: &[&'a CastVote], value: Option<&Value>| -> Vec<&'a CastVote> {
-        votes.iter().copied().filter(|vote| vote.choice.as_ref() == value).collect()
+    let chosen = |votes: Vec<&'a CastVote>| {
+        let mut chosen = vec![Vec::new(); values.len()];
+        for vote in votes {
+            let place = places.of_value(vote.choice.as_ref());
+            if let Some(chosen) = place.and_then(|place| chosen.get_mut(place)) {
+                chosen.push(vote);
+            }
+        }
+        chosen
     };
-    let latest = |value: Option<&Value>| {
-        let of_value = writes.iter().filter(|write| write.value.as_ref() == value);
-        of_value.map(|write| (write.rank, write.changeset)).max()
-    };
-    values
-        .iter()
-        .filter_map(|value| {
-            Some(Tally {
-                value: *value,
-                votes: chosen(&votes, *value),
-                related: chosen(&related, *value),
-                latest: latest(*value)?,
-            })
+    let mut latest = vec![None; values.len()];
+    for write in writes {
+        let place = places.of_value(write.value.as_ref());
+        if let Some(latest) = place.and_then(|place| latest.get_mut(place)) {
+            *latest = (*latest).max(Some((write.rank, write.changeset)));
+        }
+    }
+    let candidates = values.iter().zip(chosen(votes)).zip(chosen(related)).zip(latest);
+    candidates
+        .filter_map(|(((value, votes), related), latest)| {
+            Some(Tally { value: *value, votes, related, latest: latest? })
         })
         .collect()
+}
+
+/// Where each of some distinct values is among them. Of many that is not looked for one by one: whoever
+/// writes a lot that disagrees is not to keep others busy for long.
+struct Places<'v, 'a> {
+    values: &'v [Option<&'a Value>],
+    by_bytes: Option<BTreeMap<Vec<u8>, usize>>,
+}
+
+impl<'v, 'a> Places<'v, 'a> {
+    const FEW: usize = 16;
+
+    fn of(values: &'v [Option<&'a Value>]) -> Self {
+        let by_bytes = values.len() > Self::FEW;
+        let by_bytes = by_bytes.then(|| {
+            let bytes = values.iter().map(|value| codec::encode_candidate(*value));
+            bytes.zip(0..).collect()
+        });
+        Self { values, by_bytes }
+    }
+
+    fn of_value(&self, value: Option<&Value>) -> Option<usize> {
+        match &self.by_bytes {
+            Some(places) => places.get(&codec::encode_candidate(value)).copied(),
+            None => self.values.iter().position(|it| *it == value),
+        }
+    }
 }
 
 /// Whether a live vote counts: one for a deletion does only while its author had seen every live
@@ -186,4 +221,25 @@ fn counts(register: &Register, vote: &CastVote, existence: bool) -> bool {
     }
     let mut alive = register.writes().iter().filter(|write| write.value == ALIVE);
     alive.all(|write| vote.seen.binary_search(&write.changeset).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_values_are_found_where_few_are() {
+        let mut values: Vec<_> = (0..40).map(|number| Some(Value::from(number))).collect();
+        values.extend([None, Some(Value::from("1")), Some(Value::from(false))]);
+        let distinct = conflict::distinct_refs(values.iter().map(Option::as_ref));
+        assert_eq!(distinct.len(), values.len());
+        let places = Places::of(&distinct);
+        assert!(places.by_bytes.is_some());
+        for value in &values {
+            let place = distinct.iter().position(|it| *it == value.as_ref());
+            assert!(place.is_some());
+            assert_eq!(places.of_value(value.as_ref()), place);
+        }
+        assert_eq!(places.of_value(Some(&Value::from("none of them"))), None);
+    }
 }
