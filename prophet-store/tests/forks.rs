@@ -645,3 +645,26 @@ fn a_replica_that_goes_on_twice_still_replaces_its_first_vote() {
         assert_eq!(eve.tally(&status()).await, tally([("\"fixed\"", 0), ("\"invalid\"", 1)]));
     });
 }
+
+/// What comes before the branch is in an earlier batch, of which nothing was integrated.
+#[test]
+fn a_forked_origin_is_gone_through_before_it_is_pulled() {
+    block_on(async {
+        let (ada, copy) = copied().await;
+        for number in 0..3 {
+            let to = Some(Value::from(i64::try_from(number).unwrap()));
+            ada.at(4_000 + number).put("owner", to.clone()).await;
+            copy.at(5_000 + number).put("place", to).await;
+        }
+        pull(&ada, &copy).await;
+        let conflict = ada.conflicts().next().await.unwrap().unwrap();
+        ada.resolve(&conflict, Some("fixed".into())).await.unwrap();
+        for size in [1, 2, 3, 100] {
+            let bob = Peer::new(2).await;
+            let options = PullOptions::new().batches_of(size).fail_on_conflict();
+            let pulled = bob.pull(&ada.replica, options).await.unwrap();
+            assert_eq!(pulled.integrated, log(&ada).await.len() as u64, "batches of {size}");
+            assert_eq!(log(&bob).await.len(), log(&ada).await.len());
+        }
+    });
+}

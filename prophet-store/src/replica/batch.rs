@@ -1,11 +1,11 @@
 //! Log entries in the making: what one's own changesets and foreign ones become alike.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::changeset::Changeset;
 use crate::error::Error;
-use crate::id::{CommitId, Digest, Position, ReplicaId};
+use crate::id::{CommitId, Digest, Position, ReplicaId, Sequence};
 use crate::integrate::integrate_noting;
 use crate::log::LogEntry;
 use crate::name::RecordKey;
@@ -26,7 +26,8 @@ pub(super) struct Batch {
     /// Where the replica was when it began.
     began: Head,
     entries: Vec<LogEntry>,
-    digests: HashSet<Digest>,
+    /// Its changesets, also those whose entries are forgotten.
+    changesets: HashMap<Digest, (ReplicaId, Sequence)>,
     /// The states of the records that the changesets touch.
     states: BTreeMap<RecordKey, RecordState>,
     /// Whether a changeset left a record contested.
@@ -45,7 +46,7 @@ impl Batch {
             began: front.head,
             front,
             entries: Vec::new(),
-            digests: HashSet::new(),
+            changesets: HashMap::new(),
             states: BTreeMap::new(),
             contested: false,
             resolutions: Vec::new(),
@@ -117,7 +118,18 @@ impl Batch {
 
     /// Whether a changeset is in here.
     pub(super) fn has(&self, changeset: &Digest) -> bool {
-        self.digests.contains(changeset)
+        self.changesets.contains_key(changeset)
+    }
+
+    /// Whether a changeset of this origin and sequence with this digest is in here.
+    pub(super) fn has_at(&self, origin: ReplicaId, sequence: Sequence, changeset: &Digest) -> bool {
+        self.changesets.get(changeset) == Some(&(origin, sequence))
+    }
+
+    /// A changeset of this origin and sequence that is in here.
+    pub(super) fn at(&self, origin: ReplicaId, sequence: Sequence) -> Option<Digest> {
+        let mut all = self.changesets.iter();
+        all.find(|(_, place)| **place == (origin, sequence)).map(|(digest, _)| *digest)
     }
 
     /// Whether this batch began where the replica is now.
@@ -127,14 +139,15 @@ impl Batch {
 
     /// The changesets in here.
     pub(super) fn digests(&self) -> impl Iterator<Item = Digest> {
-        self.digests.iter().copied()
+        self.changesets.keys().copied()
     }
 
     /// Appends a changeset that follows what the replica has seen. The states of the records it
     /// touches are known, as far as there are any.
     pub(super) fn append(&mut self, changeset: &Changeset) -> Result<(), Error> {
         let position = self.front.head.position.next();
-        self.digests.insert(changeset.digest());
+        let header = changeset.header();
+        self.changesets.insert(changeset.digest(), (header.origin, header.sequence));
         let mut changed = Vec::new();
         let entry = integrate_noting(position, changeset, &mut self.states, |before, state| {
             self.contested |= state.is_contested();

@@ -182,7 +182,7 @@ impl<'a> Checked<'a> {
                 continue;
             }
             let follows = tips.is_followed_by(header);
-            if !follows && !has_previous(edit, &checked.new, header).await? {
+            if !follows && !has_previous(edit, batch, &checked.new, header).await? {
                 checked.refused = refuse(format!(
                     "it is number {} of replica {}, and the one before it is missing, or another",
                     header.sequence, header.origin
@@ -196,7 +196,7 @@ impl<'a> Checked<'a> {
             }
             if !follows {
                 let origin = header.origin;
-                let at = at_sequence(edit, origin, header.sequence).await?;
+                let at = at_sequence(edit, batch, origin, header.sequence).await?;
                 let mut new = checked.new.iter().filter(|new| {
                     (new.header().origin, new.header().sequence) == (origin, header.sequence)
                 });
@@ -212,13 +212,20 @@ impl<'a> Checked<'a> {
 
 /// Whether what a changeset names as the previous one of its origin is that: of the same origin, and
 /// the number before.
-async fn has_previous(edit: &Edit, new: &[&Changeset], header: &Header) -> Result<bool, Error> {
+async fn has_previous(
+    edit: &Edit,
+    batch: &Batch,
+    new: &[&Changeset],
+    header: &Header,
+) -> Result<bool, Error> {
     let Some(previous) = header.previous else { return Ok(true) };
     let Some(sequence) = Sequence::new(header.sequence.get() - 1) else { return Ok(false) };
     let is_it = |digest, of: &Header| {
         digest == previous && (of.origin, of.sequence) == (header.origin, sequence)
     };
-    if new.iter().any(|changeset| is_it(changeset.digest(), changeset.header())) {
+    if new.iter().any(|changeset| is_it(changeset.digest(), changeset.header()))
+        || batch.has_at(header.origin, sequence, &previous)
+    {
         return Ok(true);
     }
     // What is staged is asked first: it may be in the store, and staged no more, before that is asked.
@@ -242,6 +249,7 @@ async fn has_previous(edit: &Edit, new: &[&Changeset], header: &Header) -> Resul
 /// The changeset of an origin's sequence that is in the log.
 async fn at_sequence(
     edit: &Edit,
+    batch: &Batch,
     origin: ReplicaId,
     sequence: Sequence,
 ) -> Result<Option<Digest>, Error> {
@@ -252,7 +260,7 @@ async fn at_sequence(
         limit: PageLimit::items(1),
     };
     // In this order, as above.
-    let staged = edit.staged_at(origin, sequence, None);
+    let staged = batch.at(origin, sequence).or_else(|| edit.staged_at(origin, sequence, None));
     let (found, _) = edit.scan_origin(&scan).await?;
     let found = found.first().filter(|found| found.sequence == sequence).map(|found| found.digest);
     Ok(found.or(staged))
