@@ -15,6 +15,7 @@ use crate::error::{sql, translate};
 use crate::head;
 use crate::probe::beside;
 use crate::rows::Batch;
+use crate::schema::APPLICATION_ID;
 
 /// Starts the thread; its connection is closed when it ends.
 pub(crate) fn start(
@@ -97,10 +98,13 @@ impl Worker {
 
     /// Commits something that changes nothing, in the place of what was left in the write-ahead
     /// log: the checksums there are chained, so the rest of it can never be taken for valid.
+    ///
+    /// SQLite writes no page where a row is given the bytes it has. A number in the header is
+    /// written whatever it was.
     fn overwrite(&self) -> rusqlite::Result<()> {
         self.execute("BEGIN IMMEDIATE")?;
         let written = self
-            .execute("UPDATE replica SET checksum = checksum")
+            .execute(&format!("PRAGMA application_id = {APPLICATION_ID}"))
             .and_then(|()| self.execute("COMMIT"));
         self.roll_back();
         written
@@ -124,5 +128,102 @@ impl Worker {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use futures_lite::future::block_on;
+    use prophet_store::{Commit, CommitId, Identity, MetadataKey, ReplicaId, ReplicaStore as _};
+
+    use super::*;
+    use crate::SqliteStore;
+    use crate::connection::Mode;
+
+    const DATABASE: DatabaseId = DatabaseId::from_bytes([1; 16]);
+
+    fn worker(path: &Path) -> Worker {
+        let target = Target {
+            path: path.to_owned(),
+            place: "here".to_owned(),
+            mode: Mode::ReadWrite,
+            busy_timeout: Duration::from_secs(5),
+        };
+        let conn = target.connect().unwrap();
+        target.set_up_writer(&conn, None).unwrap();
+        Worker { conn, target, database: DATABASE, known: Known::default() }
+    }
+
+    fn commit(id: u8, base: Head) -> Commit {
+        let key = MetadataKey::new("key").unwrap();
+        Commit::new(CommitId::from_bytes([id; 16]), base)
+            .with_metadata(key, Some(vec![id; 10_000]))
+            .unwrap()
+    }
+
+    fn log(path: &Path) -> Vec<u8> {
+        fs::read(beside(path, "-wal")).unwrap()
+    }
+
+    /// The head that a copy has which is made of the files as they are after a crash.
+    fn recovered(path: &Path, log: &[u8]) -> Head {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("copy");
+        fs::copy(path, &copy).unwrap();
+        fs::write(beside(&copy, "-wal"), log).unwrap();
+        block_on(SqliteStore::open(&copy).unwrap().head()).unwrap()
+    }
+
+    /// What a failed commit left in the write-ahead log, a commit frame included, does not come back.
+    #[test]
+    fn what_a_failed_commit_left_behind_is_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, copy) = (directory.path().join("a.replica"), directory.path().join("copy"));
+        let identity = Identity { database: DATABASE, replica: ReplicaId::from_bytes([2; 16]) };
+        drop(SqliteStore::create(&path, identity).unwrap());
+        let mut worker = worker(&path);
+        let first = commit(1, Head::EMPTY);
+        worker.commit(&mut Batch::encode(&first).unwrap()).unwrap();
+        let before = log(&path);
+        // Another program commits the next one, to a copy: these are the bytes it would have here.
+        fs::copy(&path, &copy).unwrap();
+        fs::write(beside(&copy, "-wal"), &before).unwrap();
+        let store = SqliteStore::open(&copy).unwrap();
+        let second = commit(2, first.head());
+        block_on(store.commit(&second)).unwrap();
+        let left = log(&copy);
+        assert!(left.len() > before.len() && left.starts_with(&before));
+        fs::write(beside(&path, "-wal"), &left).unwrap();
+        assert_eq!(recovered(&path, &log(&path)), second.head(), "it would come back");
+        assert!(!worker.wrote_nothing());
+
+        worker.overwrite().unwrap();
+        assert_eq!(recovered(&path, &log(&path)), first.head());
+        let third = commit(3, first.head());
+        worker.commit(&mut Batch::encode(&third).unwrap()).unwrap();
+        assert_eq!(recovered(&path, &log(&path)), third.head());
+    }
+
+    #[test]
+    fn overwriting_writes_to_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.replica");
+        let identity = Identity { database: DATABASE, replica: ReplicaId::from_bytes([2; 16]) };
+        drop(SqliteStore::create(&path, identity).unwrap());
+        let mut worker = worker(&path);
+        let first = commit(1, Head::EMPTY);
+        worker.commit(&mut Batch::encode(&first).unwrap()).unwrap();
+        let frames = |worker: &Worker| -> i64 {
+            worker.conn.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1)).unwrap()
+        };
+        let (frames_before, bytes_before) = (frames(&worker), log(&path).len());
+        worker.overwrite().unwrap();
+        assert_eq!(frames(&worker), frames_before + 1);
+        assert!(log(&path).len() > bytes_before);
+        assert!(worker.wrote_nothing());
+        assert_eq!(head::read(&worker.conn, "here").unwrap(), first.head());
     }
 }
