@@ -87,7 +87,7 @@ pub(crate) fn judge(
     let failed = sql(place, "looking at the head");
     let head = head::read_to_commit(conn, place)?;
     if batch.base != head {
-        return match was_applied(conn, batch).map_err(&failed)? {
+        return match was_applied(conn, batch, &head).map_err(&failed)? {
             true => Ok(Verdict::Applied),
             false => Err(StoreError::stale_base(batch.base, head)),
         };
@@ -106,12 +106,16 @@ pub(crate) fn judge(
 }
 
 /// By its id while that is remembered, and from then on by the changesets it carries.
-fn was_applied(conn: &Connection, batch: &Batch) -> rusqlite::Result<bool> {
+fn was_applied(conn: &Connection, batch: &Batch, head: &Head) -> rusqlite::Result<bool> {
     let version = batch.head.version.get().cast_signed();
     let remembered: Option<[u8; 16]> =
         conn.prepare_cached(COMMIT_ID)?.query_row([version], |row| row.get(0)).optional()?;
     if let Some(id) = remembered {
         return Ok(id == *batch.id.as_bytes());
+    }
+    if batch.head.version > head.version {
+        // The replica was restored from before it: its changesets came again in another commit.
+        return Ok(false);
     }
     for entry in &batch.entries {
         if find(conn, &entry.changeset.digest())? != Some(entry.position) {

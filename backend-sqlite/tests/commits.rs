@@ -16,7 +16,7 @@ use common::{Author, apply, commit, commit_id, head, identity, key, metadata, pl
 use futures_lite::future::{block_on, poll_once, zip};
 use prophet_store::{
     Commit, Direction, Head, LogScan, OriginScan, PageLimit, Position, ReplicaStore, Sequence,
-    StoreError, Timestamp,
+    StoreError, Timestamp, Version,
 };
 use rusqlite::Connection;
 
@@ -72,6 +72,24 @@ fn commits_are_recognised_by_id_and_then_by_their_changesets() {
     let conn = Connection::open(&path).unwrap();
     let kept: i64 = conn.query_row("SELECT count(*) FROM commits", [], |row| row.get(0)).unwrap();
     assert!((1_024..1_024 + 256).contains(&kept), "{kept}");
+}
+
+/// The replica was restored from before it, and what it brings came again in another commit.
+#[test]
+fn a_commit_beyond_the_head_was_not_applied_whatever_it_brings() {
+    let (_directory, path) = place();
+    let store = SqliteStore::create(&path, identity()).unwrap();
+    let changeset = Author::new(1).update(&key("bug", 1), "title", "crash");
+    let changesets = std::slice::from_ref(&changeset);
+    let now = apply(&store, &commit(1, Head::EMPTY, changesets)).unwrap();
+    for version in [1, 7, u64::MAX - 1] {
+        let lost =
+            Head { version: Version::new(version), commit: commit_id(8), position: Position::ZERO };
+        let beyond = commit(9, lost, changesets);
+        assert!(beyond.head().version > now.version);
+        let error = apply(&store, &beyond).unwrap_err();
+        assert!(matches!(error, StoreError::StaleBase { .. }), "{error}");
+    }
 }
 
 #[test]

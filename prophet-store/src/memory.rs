@@ -192,6 +192,10 @@ impl Contents {
         if let Some((_, id)) = self.commits.iter().find(|(applied, _)| *applied == version) {
             return *id == commit.id();
         }
+        if version > self.head.version {
+            // The replica was restored from before it: its changesets came again in another commit.
+            return false;
+        }
         !commit.entries().is_empty()
             && commit
                 .entries()
@@ -483,5 +487,57 @@ impl ReplicaStore for MemoryStore {
         self.with(|_| Ok(()))?;
         self.release();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::block_on;
+
+    use super::*;
+    use crate::changeset::{Authored, Change, ChangeKind, Changeset, Payload};
+    use crate::id::{DatabaseId, RecordId};
+    use crate::name::Creator;
+    use crate::time::Timestamp;
+
+    /// The replica was restored from before it, and what it brings came again in another commit.
+    #[test]
+    fn a_commit_beyond_the_head_was_not_applied_whatever_it_brings() {
+        let (database, origin) = (DatabaseId::from_bytes([1; 16]), ReplicaId::from_bytes([2; 16]));
+        let record = RecordKey::new(RecordType::new("bug").unwrap(), RecordId::from_bytes([3; 16]));
+        let create = Change {
+            record,
+            kind: ChangeKind::Create,
+            supersedes: Vec::new(),
+            properties: Vec::new(),
+        };
+        let changeset = Changeset::author(Authored {
+            database,
+            origin,
+            sequence: Sequence::FIRST,
+            previous: None,
+            parents: Vec::new(),
+            creator: Creator::new("ada@example.org").unwrap(),
+            time: Timestamp::new(1_700_000_000_000, 0),
+            payload: Payload::Edit(vec![create]),
+        })
+        .unwrap();
+        let commit = |id: u8, base: Head| {
+            let entry = LogEntry {
+                position: base.position.next(),
+                changeset: changeset.clone(),
+                nullify: Vec::new(),
+                settle: Vec::new(),
+            };
+            Commit::new(CommitId::from_bytes([id; 16]), base).with_entry(entry).unwrap()
+        };
+        let store = MemoryStore::new(Identity { database, replica: origin });
+        let now = block_on(store.commit(&commit(1, Head::EMPTY))).unwrap();
+        let lost = Head { version: now.version, ..Head::EMPTY };
+        let beyond = commit(9, lost);
+        assert!(beyond.head().version > now.version);
+        let error = block_on(store.commit(&beyond)).unwrap_err();
+        assert!(matches!(error, StoreError::StaleBase { .. }), "{error}");
+        assert_eq!(block_on(store.commit(&commit(1, Head::EMPTY))).unwrap(), now);
     }
 }
