@@ -13,6 +13,9 @@ use crate::schema::FORMAT;
 use crate::store::SqliteStore;
 use crate::{create, head, identity, probe, writer};
 
+/// SQLite counts milliseconds in 32 bits, with a sign.
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// How to create or open a [`SqliteStore`].
 ///
 /// ```
@@ -61,10 +64,14 @@ impl SqliteOptions {
     }
 
     /// How long to wait for another program that is writing before answering
-    /// [`Busy`](StoreError::Busy), or [`Locked`](StoreError::Locked) while opening.
+    /// [`Busy`](StoreError::Busy), or [`Locked`](StoreError::Locked) while opening. More than
+    /// 24 days are as many.
     #[must_use]
     pub const fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
+        self.busy_timeout = match timeout.as_millis() > LONGEST_TIMEOUT.as_millis() {
+            true => LONGEST_TIMEOUT,
+            false => timeout,
+        };
         self
     }
 

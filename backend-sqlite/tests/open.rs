@@ -234,6 +234,17 @@ fn a_replica_held_by_another_program_is_locked() {
 }
 
 #[test]
+fn a_timeout_may_be_as_long_as_one_likes() {
+    let (_directory, path) = place();
+    new_replica(&path);
+    let longest = Duration::from_millis(i32::MAX.cast_unsigned().into());
+    for timeout in [longest, longest + Duration::from_millis(1), Duration::MAX] {
+        let store = SqliteOptions::new().busy_timeout(timeout).open(&path).unwrap();
+        assert_eq!(head(&store).version.get(), 1);
+    }
+}
+
+#[test]
 fn a_handle_that_only_reads_answers_commits_with_read_only() {
     let (_directory, path) = place();
     let writer = SqliteStore::create(&path, identity()).unwrap();
