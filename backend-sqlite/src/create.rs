@@ -84,7 +84,13 @@ fn publish(building: &Path, path: &Path, place: &str) -> Result<(), StoreError> 
         Err(_) => match File::create_new(path) {
             Err(error) if taken(&error) => Err(StoreError::already_exists(place)),
             claimed => claimed
-                .and_then(|_| fs::rename(building, path))
+                .and_then(|claim| {
+                    drop(claim);
+                    fs::rename(building, path).inspect_err(|_| {
+                        // Nothing is left behind: a file of no bytes is in the way of the next one.
+                        let _ = fs::remove_file(path);
+                    })
+                })
                 .map_err(file(place, "giving the file its name")),
         },
     }
@@ -128,6 +134,11 @@ mod tests {
 
         let nowhere = publish(&at("building"), &at("nothing/name"), "here");
         assert!(matches!(nowhere, Err(StoreError::Io { .. })), "{nowhere:?}");
+
+        // Neither a link nor a rename of what is not there works.
+        let failed = publish(&at("missing"), &at("claimed"), "here");
+        assert!(matches!(failed, Err(StoreError::Io { .. })), "{failed:?}");
+        assert!(!at("claimed").exists(), "the name is free again");
 
         publish(&at("building"), &at("free"), "here").unwrap();
         assert_eq!(fs::read(at("free")).unwrap(), b"new");
