@@ -111,6 +111,18 @@ impl Engine {
         })
     }
 
+    /// Whether there is no key but that of the top.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        self.call("looking for keys", |db| {
+            for key in db.iter().keys() {
+                if key? != TOP {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
     /// What all keys come to.
     pub(crate) fn tally(&self) -> Result<Tally, StoreError> {
         self.call("counting the keys", |db| {

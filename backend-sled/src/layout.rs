@@ -91,6 +91,21 @@ impl Layout {
         Ok(true)
     }
 
+    /// Removes the settings of a tree that sled has written nothing to yet: it puts them down first, and
+    /// does not open where they were cut off.
+    pub(crate) fn remove_unfinished_settings(&self) -> std::io::Result<()> {
+        let missing = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
+        match fs::metadata(self.tree().join("db")) {
+            Ok(found) if found.len() > 0 => return Ok(()),
+            Err(error) if !missing(&error) => return Err(error),
+            _ => {}
+        }
+        match fs::remove_file(self.tree().join("conf")) {
+            Err(error) if !missing(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads which replica it is.
     pub(crate) fn read_identity(&self) -> Result<Identity, StoreError> {
         let place = format!("{}/replica", self.place);

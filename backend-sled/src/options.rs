@@ -77,8 +77,9 @@ impl SledOptions {
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] if there is anything in the directory but what a creation left
-    /// behind that was cut off; [`StoreError::Locked`] while somebody else is creating one there;
-    /// [`StoreError::Io`] where it cannot be made.
+    /// behind that was cut off; [`StoreError::Locked`] while somebody else is creating one there, or has
+    /// the files of sled open; [`StoreError::Corrupt`] if there are files of sled that it cannot read,
+    /// which are left as they are; [`StoreError::Io`] where it cannot be made.
     pub fn create(
         &self,
         path: impl AsRef<Path>,
@@ -98,27 +99,24 @@ impl SledOptions {
             }
             Err(error) => return Err(failed(error)),
         }
-        let mut lock = layout.lock()?;
+        let lock = layout.lock()?;
         // Somebody else may have been quicker.
         if exists(&layout.identity()) {
             return Err(StoreError::already_exists(&layout.place));
         }
+        // A creation that was cut off committed nothing; its tree is as good as a new one.
+        let commits = |told: Option<Top>| told.is_some_and(|told| told.head != Head::EMPTY);
         if exists(&layout.tree()) {
-            // A creation that was cut off committed nothing.
-            let mut told = Witness::open(&layout)?.read();
-            if told.is_none() {
-                // Or it never came so far, or more than one file is damaged: then the tree tells.
-                if let Ok(engine) = self.engine(&layout, lock) {
-                    told = read_top(&engine)?;
-                }
-                lock = layout.lock()?;
-            }
-            if told.is_some_and(|told| told.head != Head::EMPTY) {
+            if commits(Witness::open(&layout)?.read()) {
                 return Err(StoreError::already_exists(&layout.place));
             }
-            fs::remove_dir_all(layout.tree()).map_err(&failed)?;
+            layout.remove_unfinished_settings().map_err(&failed)?;
         }
         let engine = self.engine(&layout, lock)?;
+        // The file beside it may be gone, damaged, or older than the tree.
+        if commits(read_top(&engine)?) || !engine.is_empty()? {
+            return Err(StoreError::already_exists(&layout.place));
+        }
         let top = Top::empty();
         let mut batch = Batch::default();
         batch.insert(TOP, certify(TOP, top.to_bytes().to_vec()));

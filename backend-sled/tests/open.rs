@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -156,6 +156,89 @@ fn nothing_is_created_over_commits_or_the_tree_of_somebody_else() {
     let error = SledStore::create(&other, identity()).unwrap_err();
     assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
     assert_eq!(fs::read(other.join("sled/db")).unwrap(), b"mine");
+}
+
+/// A replica with a commit, without the files that say so: its path, what was in its file `replica`,
+/// and its head.
+fn untold(directory: &Path) -> (PathBuf, Vec<u8>, Head) {
+    let path = directory.join("replica");
+    let store = SledStore::create(&path, identity()).unwrap();
+    let key = MetadataKey::new("peers/home").unwrap();
+    let commit = Commit::new(CommitId::from_bytes([7; 16]), Head::EMPTY)
+        .with_metadata(key, Some(b"192.0.2.1".to_vec()))
+        .unwrap();
+    let head = block_on(store.commit(&commit)).unwrap();
+    drop(store);
+    let kept = fs::read(path.join("replica")).unwrap();
+    fs::remove_file(path.join("replica")).unwrap();
+    fs::remove_file(path.join("head")).unwrap();
+    (path, kept, head)
+}
+
+/// That sled does not open says nothing of what is in its files.
+#[test]
+fn nothing_is_created_over_a_tree_that_cannot_be_looked_into() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, kept, head) = untold(directory.path());
+    let db = fs::File::options().write(true).open(path.join("sled/db")).unwrap();
+    db.lock().unwrap();
+    let error = SledStore::create(&path, identity()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+    drop(db);
+
+    let settings = fs::read(path.join("sled/conf")).unwrap();
+    fs::write(path.join("sled/conf"), "what is no setting").unwrap();
+    let error = SledStore::create(&path, identity()).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    fs::write(path.join("sled/conf"), settings).unwrap();
+
+    fs::write(path.join("replica"), kept).unwrap();
+    let store = SledStore::open(&path).unwrap();
+    assert_eq!(block_on(store.head()).unwrap(), head);
+    assert!(block_on(store.verify()).unwrap().is_sound());
+}
+
+/// Keys are what tells, also where the file `head` is of before them, or the top is gone or damaged.
+#[test]
+fn nothing_is_created_over_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty");
+    drop(SledStore::create(&empty, identity()).unwrap());
+    let (path, _, _) = untold(directory.path());
+    for top in [None, Some("damaged")] {
+        let db = open_sled(&path.join("sled"));
+        let keys = db.len();
+        match top {
+            None => db.remove("t").unwrap(),
+            Some(top) => db.insert("t", top).unwrap(),
+        };
+        db.flush().unwrap();
+        drop(db);
+        for told in [&b""[..], &fs::read(empty.join("head")).unwrap()] {
+            fs::write(path.join("head"), told).unwrap();
+            let error = SledStore::create(&path, identity()).unwrap_err();
+            assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+        }
+        let left = open_sled(&path.join("sled")).len();
+        assert_eq!(left, if top.is_none() { keys - 1 } else { keys + 1 });
+    }
+}
+
+#[test]
+fn a_creation_that_was_cut_off_while_sled_made_its_files_can_be_done_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica");
+    for empty in [false, true] {
+        fs::create_dir_all(path.join("sled/blobs")).unwrap();
+        fs::write(path.join("lock"), "").unwrap();
+        fs::write(path.join("sled/conf"), "settings, in part").unwrap();
+        if empty {
+            fs::write(path.join("sled/db"), "").unwrap();
+        }
+        drop(SledStore::create(&path, identity()).unwrap());
+        drop(SledStore::open(&path).unwrap());
+        fs::remove_dir_all(&path).unwrap();
+    }
 }
 
 /// Whatever else got into the file `head` does not silence it for ever.
