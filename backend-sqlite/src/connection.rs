@@ -68,6 +68,9 @@ impl Target {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
         conn.pragma_update(None, "trusted_schema", false)?;
         conn.pragma_update(None, "cell_size_check", true)?;
+        // On macOS it takes this to have on the device what was synced. Whoever closes last
+        // checkpoints, readers too.
+        conn.pragma_update(None, "checkpoint_fullfsync", true)?;
         // The tables are written by this crate alone, which keeps them consistent itself.
         conn.pragma_update(None, "foreign_keys", false)
     }
@@ -93,6 +96,7 @@ impl Target {
         // It is in the file already, unless somebody changed it; it changes nothing then.
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "full")?;
+        conn.pragma_update(None, "fullfsync", true)?;
         conn.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
         conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         conn.pragma_update(None, "cache_size", -16_384)?;
@@ -247,12 +251,14 @@ mod tests {
             assert_eq!(number(conn, "trusted_schema"), 0);
             assert_eq!(number(conn, "cell_size_check"), 1);
             assert_eq!(number(conn, "foreign_keys"), 0);
+            assert_eq!(number(conn, "checkpoint_fullfsync"), 1);
             assert!(!conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER).unwrap());
             assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).unwrap());
         }
         assert_eq!((number(&reader, "query_only"), number(&writer, "query_only")), (1, 0));
         let full = 2;
         assert_eq!(number(&writer, "synchronous"), full);
+        assert_eq!(number(&writer, "fullfsync"), 1);
         let mode: String =
             writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
