@@ -58,7 +58,8 @@ impl Target {
         }
     }
 
-    fn set_up(&self, conn: &Connection) -> rusqlite::Result<()> {
+    /// Sets up any connection, without a look at the file.
+    pub(crate) fn set_up(&self, conn: &Connection) -> rusqlite::Result<()> {
         conn.busy_timeout(self.busy_timeout)?;
         conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         // A statement keeps its plan whatever is bound to it. Otherwise some are prepared anew for
@@ -86,13 +87,8 @@ impl Target {
         Ok(conn)
     }
 
-    /// Sets up the one connection that writes.
-    pub(crate) fn set_up_writer(
-        &self,
-        conn: &Connection,
-        max_pages: Option<u32>,
-    ) -> rusqlite::Result<()> {
-        self.set_up(conn)?;
+    /// Sets up the one connection that writes, beyond what any is set up to.
+    pub(crate) fn set_up_writer(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {
         // It is in the file already, unless somebody changed it; it changes nothing then.
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "full")?;
@@ -245,7 +241,8 @@ mod tests {
             conn.pragma_query_value(None, name, |row| row.get(0)).unwrap()
         };
         let (reader, writer) = (pool.target.reader().unwrap(), pool.target.connect().unwrap());
-        pool.target.set_up_writer(&writer, Some(1_000)).unwrap();
+        pool.target.set_up(&writer).unwrap();
+        Target::set_up_writer(&writer, Some(1_000)).unwrap();
         for conn in [&reader, &writer] {
             assert_eq!(number(conn, "busy_timeout"), 1_234);
             assert_eq!(number(conn, "trusted_schema"), 0);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prophet_store::{Access, Capabilities, Durability, Facts, Head, Identity, Sharing, StoreError};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::connection::{Mode, Pool, Target};
@@ -148,15 +149,22 @@ impl SqliteOptions {
         if !probe::may_write(&conn, place)? {
             return Err(StoreError::read_only(place));
         }
-        target.set_up_writer(&conn, self.max_pages).map_err(|error| {
-            match error.sqlite_error_code() {
-                // The file was there and could be written to, so this is the one beside it.
-                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
-                    StoreError::read_only(format!("the directory of {place}"))
-                }
-                _ => opening(error),
+        let unable = |error: rusqlite::Error| match error.sqlite_error_code() {
+            // The file was there and could be written to, so this is the one beside it.
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
+                StoreError::read_only(format!("the directory of {place}"))
             }
-        })?;
+            _ => opening(error),
+        };
+        target.set_up(&conn).map_err(&unable)?;
+        // Before anything is changed.
+        let format = probe::format(&conn).map_err(&unable)?;
+        if let Err(refused) = probe::check_format(format, place) {
+            // Nor is it by closing, if this is the last connection.
+            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            return Err(refused);
+        }
+        Target::set_up_writer(&conn, self.max_pages).map_err(unable)?;
         Ok(conn)
     }
 }
@@ -182,7 +190,11 @@ fn open_reader(mut target: Target) -> Result<SqliteStore, StoreError> {
         target.mode = Mode::Immutable;
     }
     let pool = Pool::new(target.clone());
-    let (identity, _) = pool.with(|conn| check(conn, &target.place))?;
+    let (identity, _) = pool.with(|conn| {
+        let format = probe::format(conn).map_err(sql(&target.place, "looking at the format"))?;
+        probe::check_format(format, &target.place)?;
+        check(conn, &target.place)
+    })?;
     Ok(SqliteStore::new(facts(&target, identity, Access::ReadOnly), pool, None))
 }
 

@@ -56,12 +56,7 @@ pub(crate) fn check(path: &Path, place: &str) -> Result<(), StoreError> {
         if seen.application != APPLICATION_ID {
             return refuse("it is a SQLite database of another application");
         }
-        if seen.format > FORMAT {
-            return Err(StoreError::newer_format(place, seen.format.into(), FORMAT.into()));
-        }
-        if seen.format == 0 {
-            return Err(StoreError::corrupt(place, "it has no format version"));
-        }
+        check_format(seen.format, place)?;
         let bytes = fs::metadata(path).map_err(file(place, "looking at the file"))?.len();
         if bytes >= seen.bytes || has_log(path) {
             return Ok(());
@@ -73,6 +68,22 @@ pub(crate) fn check(path: &Path, place: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Refuses a format that is not known here.
+pub(crate) fn check_format(format: u32, place: &str) -> Result<(), StoreError> {
+    match format {
+        0 => Err(StoreError::corrupt(place, "it has no format version")),
+        1..=FORMAT => Ok(()),
+        newer => Err(StoreError::newer_format(place, newer.into(), FORMAT.into())),
+    }
+}
+
+/// The format as a connection sees it: the look at the file leaves out what is in its write-ahead
+/// log, and another program may change it later.
+pub(crate) fn format(conn: &Connection) -> rusqlite::Result<u32> {
+    let mut statement = conn.prepare_cached("PRAGMA user_version")?;
+    statement.query_row([], |row| row.get::<_, i64>(0)).map(|format| format.cast_unsigned() as u32)
+}
+
 fn look(path: &Path) -> rusqlite::Result<Seen> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
@@ -80,9 +91,9 @@ fn look(path: &Path) -> rusqlite::Result<Seen> {
     let conn = Connection::open_with_flags(immutable_uri(path), flags)?;
     let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     Ok(Seen {
-        // Both are 32 bits of the header, which SQLite takes for signed.
+        // 32 bits of the header, which SQLite takes for signed, as it does the format.
         application: number("application_id")?.cast_unsigned() as u32,
-        format: number("user_version")?.cast_unsigned() as u32,
+        format: format(&conn)?,
         bytes: number("page_count")?
             .cast_unsigned()
             .saturating_mul(number("page_size")?.cast_unsigned()),

@@ -13,7 +13,7 @@ use crate::apply::{self, Known, Verdict};
 use crate::connection::Target;
 use crate::error::{sql, translate};
 use crate::head;
-use crate::probe::beside;
+use crate::probe::{self, beside};
 use crate::rows::Batch;
 use crate::schema::APPLICATION_ID;
 
@@ -56,7 +56,8 @@ impl Worker {
     fn commit(&mut self, batch: &mut Batch) -> Result<Head, StoreError> {
         let place = &self.target.place;
         self.execute("BEGIN IMMEDIATE").map_err(sql(place, "beginning a commit"))?;
-        let written = match apply::judge(&self.conn, place, batch) {
+        let judged = self.check().and_then(|()| apply::judge(&self.conn, place, batch));
+        let written = match judged {
             Ok(Verdict::Apply) => apply::write(&self.conn, self.database, &mut self.known, batch)
                 .map_err(sql(place, "writing a commit")),
             Ok(Verdict::Applied) => {
@@ -75,6 +76,13 @@ impl Worker {
         }
         self.known.trim();
         written
+    }
+
+    /// Refuses what may not be written to any more, in the transaction that is to write to it.
+    fn check(&self) -> Result<(), StoreError> {
+        let place = &self.target.place;
+        let format = probe::format(&self.conn).map_err(sql(place, "looking at the format"))?;
+        probe::check_format(format, place)
     }
 
     /// Finds out what became of a commit when `COMMIT` failed with `error`.
@@ -153,7 +161,8 @@ mod tests {
             busy_timeout: Duration::from_secs(5),
         };
         let conn = target.connect().unwrap();
-        target.set_up_writer(&conn, None).unwrap();
+        target.set_up(&conn).unwrap();
+        Target::set_up_writer(&conn, None).unwrap();
         Worker { conn, target, database: DATABASE, known: Known::default() }
     }
 

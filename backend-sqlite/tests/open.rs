@@ -127,6 +127,42 @@ fn a_newer_format_is_refused() {
     }
 }
 
+fn newer(error: &StoreError) -> bool {
+    matches!(error, StoreError::NewerFormat { found: 2, supported: 1, .. })
+}
+
+/// A program of a later version has it open, or crashed: the format is in the write-ahead log.
+#[test]
+fn a_newer_format_in_the_write_ahead_log_is_refused() {
+    let (directory, path) = place();
+    new_replica(&path);
+    let before = SqliteStore::open(&path).unwrap();
+    let at = head(&before);
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("PRAGMA user_version = 2").unwrap();
+    for read_only in [false, true] {
+        let error = SqliteOptions::new().read_only(read_only).open(&path).unwrap_err();
+        assert!(newer(&error), "{error}");
+    }
+    let error = apply(&before, &metadata(2, at, "key", b"late")).unwrap_err();
+    assert!(newer(&error), "{error}");
+    assert_eq!(head(&before), at);
+
+    let crashed = directory.path().join("crashed");
+    let log = directory.path().join("crashed-wal");
+    fs::copy(&path, &crashed).unwrap();
+    fs::copy(directory.path().join("test.replica-wal"), &log).unwrap();
+    let bytes = [&crashed, &log].map(|path| fs::read(path).unwrap());
+    for read_only in [true, false] {
+        let error = SqliteOptions::new().read_only(read_only).open(&crashed).unwrap_err();
+        assert!(newer(&error), "{error}");
+        assert_eq!([&crashed, &log].map(|path| fs::read(path).unwrap()), bytes, "it was touched");
+    }
+
+    other.execute_batch("PRAGMA user_version = 1").unwrap();
+    apply(&before, &metadata(2, at, "key", b"in time")).unwrap();
+}
+
 #[test]
 fn a_file_cut_off_is_corrupt() {
     let (_directory, path) = place();
