@@ -1,5 +1,6 @@
 //! Connections: how they are opened and set up, and the pool that reads use.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use prophet_store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::sql;
+use crate::error::{file, sql};
+use crate::probe::FileId;
 
 /// How many idle connections the pool keeps.
 const IDLE_CONNECTIONS: usize = 8;
@@ -28,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) path: PathBuf,
     /// The path as it was given, for messages.
     pub(crate) place: String,
+    /// The file that was opened.
+    pub(crate) file: FileId,
     pub(crate) mode: Mode,
     pub(crate) busy_timeout: Duration,
 }
@@ -55,6 +59,22 @@ impl Target {
                 immutable_uri(&self.path),
                 flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
             ),
+        }
+    }
+
+    /// Refuses another file under the name of the one that was opened, or none: what is read there is
+    /// of another replica, and what is committed to the old one is gone when it is closed.
+    pub(crate) fn check_in_place(&self) -> Result<(), StoreError> {
+        match FileId::of(&self.path) {
+            Ok(found) if found == self.file => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(file(&self.place, "looking at the file")(error))
+            }
+            _ => {
+                let why = "it was removed or replaced while it was open; close this handle and \
+                           open the replica again";
+                Err(StoreError::corrupt(&self.place, why))
+            }
         }
     }
 
@@ -155,12 +175,19 @@ impl Pool {
         let mut loan = self.lend()?;
         let conn = match loan.conn.take() {
             Some(conn) => conn,
-            None => self.target.reader().map_err(sql(self.place(), "opening a connection"))?,
+            None => self.open()?,
         };
         let result = read(&conn);
         // One that is stuck in a transaction, or was left by a panic, is closed instead.
         loan.conn = conn.is_autocommit().then_some(conn);
         result
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        let opened = self.target.reader();
+        // It has read nothing yet; and this says more than that there is no file.
+        self.target.check_in_place()?;
+        opened.map_err(sql(self.place(), "opening a connection"))
     }
 
     fn lend(&self) -> Result<Loan<'_>, StoreError> {
@@ -226,6 +253,7 @@ mod tests {
         let path = directory.path().join("a.sqlite");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
         let pool = Pool::new(Target {
+            file: FileId::of(&path).unwrap(),
             path,
             place: "here".to_owned(),
             mode: Mode::ReadWrite,
@@ -263,6 +291,28 @@ mod tests {
         assert_eq!(number(&writer, "wal_autocheckpoint"), i64::from(CHECKPOINT_PAGES));
         assert_eq!(number(&writer, "cache_size"), -16_384, "in KiB");
         assert_eq!(number(&writer, "max_page_count"), 1_000);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_connection_is_opened_to_the_same_file_or_to_none() {
+        use std::fs;
+
+        let (directory, pool) = pool();
+        let (path, elsewhere) = (&pool.target.path, directory.path().join("elsewhere"));
+        // The first one is there already, the second is opened.
+        let two = || pool.with(|_| pool.with(|_| Ok(())));
+        nested(&pool, 1);
+        fs::rename(path, &elsewhere).unwrap();
+        let removed = two();
+        assert!(matches!(&removed, Err(StoreError::Corrupt { .. })), "{removed:?}");
+        Connection::open(path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        let replaced = two();
+        let Err(StoreError::Corrupt { place, what, .. }) = replaced else { panic!("{replaced:?}") };
+        assert_eq!(place, "here");
+        assert!(what.contains("removed or replaced"), "{what}");
+        fs::rename(&elsewhere, path).unwrap();
+        two().unwrap();
     }
 
     /// So many reads, each within the one before.

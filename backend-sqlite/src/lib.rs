@@ -45,6 +45,9 @@
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt). SQLite keeps no checksums of its own pages,
 //!   so damage to an index can hide a row until
 //!   [`verify`](prophet_store::ReplicaStore::verify) finds it.
+//! - A file that is removed or replaced while it is open is not written to any more, on Unix: what
+//!   is committed to a file without a name is gone when it is closed. The answer is
+//!   [`Corrupt`](prophet_store::StoreError::Corrupt) until the replica is opened again.
 //! - While a replica is open there are two more files beside it, with `-wal` and `-shm` added to
 //!   its name. They belong to it: copy a replica when nobody has it open, or with the `.backup`
 //!   command of `sqlite3`.

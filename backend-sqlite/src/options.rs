@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::connection::{Mode, Pool, Target};
 use crate::error::{file, sql, translate};
+use crate::probe::FileId;
 use crate::schema::FORMAT;
 use crate::store::SqliteStore;
 use crate::{create, head, identity, probe, writer};
@@ -118,9 +119,10 @@ impl SqliteOptions {
             }
             Err(error) => return Err(file(&place, "looking for the file")(error)),
         };
+        let found = FileId::of(&path).map_err(file(&place, "looking at the file"))?;
         probe::check(&path, &place)?;
         let mode = if self.read_only { Mode::ReadOnly } else { Mode::ReadWrite };
-        let target = Target { path, place, mode, busy_timeout: self.busy_timeout };
+        let target = Target { path, place, file: found, mode, busy_timeout: self.busy_timeout };
         let opened = match self.read_only {
             true => open_reader(target),
             false => self.open_writer(target),
@@ -144,7 +146,9 @@ impl SqliteOptions {
     fn connect_writer(&self, target: &Target) -> Result<Connection, StoreError> {
         let Target { place, .. } = target;
         let opening = sql(place, "opening the file");
-        let conn = target.connect().map_err(&opening)?;
+        let opened = target.connect();
+        target.check_in_place()?;
+        let conn = opened.map_err(&opening)?;
         // SQLite falls back to reading. This comes before it looks at the file.
         if !probe::may_write(&conn, place)? {
             return Err(StoreError::read_only(place));

@@ -17,6 +17,30 @@ use crate::schema::{APPLICATION_ID, FORMAT};
 /// The bytes of a SQLite header.
 const HEADER_BYTES: u64 = 100;
 
+/// Tells a file from another that has its name: on Unix, where a file that is open can be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl FileId {
+    /// Of the file that has the name now. It is not opened, which would let go of locks.
+    #[cfg(unix)]
+    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
+    }
+
+    /// Of whatever has the name.
+    #[cfg(not(unix))]
+    pub(crate) fn of(_: &Path) -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+}
+
 struct Seen {
     application: u32,
     format: u32,

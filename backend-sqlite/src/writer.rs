@@ -80,6 +80,7 @@ impl Worker {
 
     /// Refuses what may not be written to any more, in the transaction that is to write to it.
     fn check(&self) -> Result<(), StoreError> {
+        self.target.check_in_place()?;
         let place = &self.target.place;
         let format = probe::format(&self.conn).map_err(sql(place, "looking at the format"))?;
         probe::check_format(format, place)
@@ -157,6 +158,7 @@ mod tests {
         let target = Target {
             path: path.to_owned(),
             place: "here".to_owned(),
+            file: probe::FileId::of(path).unwrap(),
             mode: Mode::ReadWrite,
             busy_timeout: Duration::from_secs(5),
         };

@@ -269,6 +269,46 @@ fn a_replica_held_by_another_program_is_locked() {
     options.open(&path).unwrap();
 }
 
+/// What is committed to a file without a name is gone when it is closed.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_removed_or_replaced_is_not_written_to() {
+    let (directory, path) = place();
+    let other = directory.path().join("other.replica");
+    for replaced in [false, true] {
+        new_replica(&path);
+        let store = SqliteStore::open(&path).unwrap();
+        let at = head(&store);
+        if replaced {
+            new_replica(&other);
+            let theirs = SqliteStore::open(&other).unwrap();
+            apply(&theirs, &metadata(2, head(&theirs), "key", b"theirs")).unwrap();
+            drop(theirs);
+            fs::rename(&other, &path).unwrap();
+        } else {
+            fs::rename(&path, &other).unwrap();
+        }
+        let gone = |error: StoreError| {
+            let StoreError::Corrupt { place, what, .. } = &error else { panic!("{error}") };
+            assert_eq!(*place, path.display().to_string());
+            assert!(what.starts_with("it was removed or replaced while it was open"), "{what}");
+        };
+        let next = metadata(2, at, "key", b"lost");
+        gone(apply(&store, &next).unwrap_err());
+        gone(apply(&store, &next).unwrap_err());
+        assert_eq!(head(&store), at, "a connection that is there already reads the old one");
+        if !replaced {
+            // Back under its name, it is the file that was opened.
+            fs::rename(&other, &path).unwrap();
+            apply(&store, &next).unwrap();
+        }
+        drop(store);
+        for file in fs::read_dir(directory.path()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_timeout_may_be_as_long_as_one_likes() {
     let (_directory, path) = place();
