@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prophet_kv::Tally;
@@ -25,6 +25,8 @@ pub(crate) struct Engine {
     db: Option<Db>,
     /// The file that sled writes to: its own flush does not reach the device.
     file: File,
+    /// Where it is, wherever the program moves to.
+    path: PathBuf,
     /// Held for as long as the tree is open; dropped after it.
     _lock: Lock,
 }
@@ -62,12 +64,13 @@ impl Engine {
             StoreError::locked(place, "another program has the files of sled open")
         })?;
         let failed = file(place, "opening the file of sled");
-        let file = File::options().write(true).open(directory.join("db")).map_err(&failed)?;
+        let path = directory.canonicalize().map_err(&failed)?.join("db");
+        let file = File::options().write(true).open(&path).map_err(&failed)?;
         // What a program that died had flushed, and had not synced, is found, and counts from now on.
         file.sync_data().map_err(&failed)?;
         // Opening may have put a snapshot in place.
         sync_directory(directory).map_err(failed)?;
-        Ok(Self { place: place.to_owned(), db: Some(db), file, _lock: lock })
+        Ok(Self { place: place.to_owned(), db: Some(db), file, path, _lock: lock })
     }
 
     fn call<T>(
@@ -137,6 +140,22 @@ impl Engine {
         })
     }
 
+    /// Refuses another file under the name of the one that sled has open, or none: what is written to
+    /// that one is gone when it is closed.
+    pub(crate) fn check_in_place(&self) -> Result<(), StoreError> {
+        match is_named(&self.file, &self.path) {
+            Ok(true) => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(file(&self.place, "looking at the file of sled")(error))
+            }
+            _ => {
+                let why = "it was removed or replaced while it was open; close this handle and open the \
+                           replica again";
+                Err(StoreError::corrupt(&self.place, why))
+            }
+        }
+    }
+
     /// Applies a batch, whole or, after a crash, perhaps not at all, and has it on the device.
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         self.call("writing a commit", |db| {
@@ -186,6 +205,20 @@ fn remove_unfinished_snapshots(directory: &Path) -> std::io::Result<()> {
 )]
 fn wait() {
     std::thread::sleep(BETWEEN);
+}
+
+/// Whether `path` is a name of `file`.
+#[cfg(unix)]
+fn is_named(file: &File, path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (open, found) = (file.metadata()?, fs::metadata(path)?);
+    Ok((open.dev(), open.ino()) == (found.dev(), found.ino()))
+}
+
+/// Elsewhere a file that is open keeps its name.
+#[cfg(not(unix))]
+fn is_named(_: &File, _: &Path) -> std::io::Result<bool> {
+    Ok(true)
 }
 
 /// Whether the file system has anything there.

@@ -32,6 +32,8 @@
 //!   or of a count of records, reads wait with it. A page is of one head.
 //! - Every value certifies itself, with its key. Damage that is read is answered with
 //!   [`Corrupt`](prophet_store::StoreError::Corrupt), and so is whatever makes sled give up.
+//! - A tree that is removed or replaced while it is open is not written to any more, on Unix; the answer
+//!   is [`Corrupt`](prophet_store::StoreError::Corrupt) until the replica is opened again.
 //!
 //! # What sled does not promise, and what is done about it
 //!

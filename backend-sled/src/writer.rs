@@ -60,6 +60,7 @@ impl Worker {
         if let Some(applied) = applied {
             return Ok(applied);
         }
+        self.engine.check_in_place()?;
         // A commit may bring a vote twice: the last one counts.
         let mut list = BTreeMap::new();
         writes::commit(&mut list, commit);

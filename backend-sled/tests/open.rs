@@ -259,6 +259,39 @@ fn what_is_behind_the_head_is_taken_away() {
     assert!(block_on(store.verify()).unwrap().is_sound());
 }
 
+/// What is committed to a file without a name is gone when it is closed.
+#[cfg(unix)]
+#[test]
+fn a_tree_that_was_removed_or_replaced_is_not_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, elsewhere) = (directory.path().join("replica"), directory.path().join("elsewhere"));
+    let other = directory.path().join("other");
+    drop(SledStore::create(&other, identity()).unwrap());
+    let store = SledStore::create(&path, identity()).unwrap();
+    let commit = Commit::new(CommitId::from_bytes([7; 16]), Head::EMPTY);
+    let refused = || {
+        let error = block_on(store.commit(&commit)).unwrap_err();
+        let StoreError::Corrupt { place, what, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(*place, path.display().to_string());
+        assert!(what.starts_with("it was removed or replaced while it was open"), "{what}");
+        assert_eq!(block_on(store.head()).unwrap(), Head::EMPTY);
+    };
+    // The whole directory, and the file alone.
+    for (name, elsewhere, other) in [
+        (path.clone(), elsewhere.clone(), other.clone()),
+        (path.join("sled/db"), elsewhere, other.join("sled/db")),
+    ] {
+        fs::rename(&name, &elsewhere).unwrap();
+        refused();
+        fs::rename(&other, &name).unwrap();
+        refused();
+        fs::rename(&name, &other).unwrap();
+        fs::rename(&elsewhere, &name).unwrap();
+    }
+    // Back under its name, it is the file that was opened.
+    block_on(store.commit(&commit)).unwrap();
+}
+
 /// sled itself, which may hold its lock a little longer than its handle is there.
 fn open_sled(directory: &Path) -> sled::Db {
     let tries = 0..1000;
