@@ -79,7 +79,7 @@ impl SledOptions {
     /// [`StoreError::AlreadyExists`] if there is anything in the directory but what a creation left
     /// behind that was cut off; [`StoreError::Locked`] while somebody else is creating one there, or has
     /// the files of sled open; [`StoreError::Corrupt`] if there are files of sled that it cannot read,
-    /// which are left as they are; [`StoreError::Io`] where it cannot be made.
+    /// which are not removed; [`StoreError::Io`] where it cannot be made.
     pub fn create(
         &self,
         path: impl AsRef<Path>,
