@@ -418,6 +418,9 @@ fn a_handle_that_slept_for_long_goes_on() {
         let sleeper = fixture.open().await.unwrap();
         let reader = fixture.open().await.unwrap();
         let verifier = fixture.open().await.unwrap();
+        // Has asked for the head once, and is sure of it.
+        let sure = fixture.open().await.unwrap();
+        assert_eq!(sure.head().await.unwrap(), before.0);
         let writer = fixture.open().await.unwrap();
         let mut head = before.0;
         for changeset in &made[20..] {
@@ -429,9 +432,11 @@ fn a_handle_that_slept_for_long_goes_on() {
         let asked = fixture.bucket.requests().since(&asked);
         assert!(asked.total().requests < 40, "{asked}");
         assert_eq!(content(&sleeper).await.unwrap(), content(&writer).await.unwrap());
-        let found = verifier.verify().await.unwrap();
-        assert!(found.is_sound(), "{:?}", found.problems);
-        assert_eq!(found.entries, 300);
+        for handle in [&verifier, &sure] {
+            let found = handle.verify().await.unwrap();
+            assert!(found.is_sound(), "{:?}", found.problems);
+            assert_eq!(found.entries, 300);
+        }
         // One that does not ask for the head meets tables that are gone, and goes on all the same.
         let (_, entries, ..) = content(&reader).await.unwrap();
         assert!(entries.len() >= 20);
