@@ -34,6 +34,17 @@ pub(crate) struct Connection {
     pub(crate) options: HttpOptions,
 }
 
+/// What is meant by a URL, be it one or not, without what is secret in it.
+pub(crate) fn named(url: &str) -> String {
+    if let Ok(url) = Url::parse(url) {
+        return shown(&url);
+    }
+    let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}//{rest}") }
+}
+
 /// Where a URL leads, without what is secret in it.
 fn shown(url: &Url) -> String {
     let mut shown = url.clone();
@@ -41,6 +52,7 @@ fn shown(url: &Url) -> String {
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_query(None);
+    shown.set_fragment(None);
     shown.to_string()
 }
 
@@ -153,15 +165,8 @@ impl Trouble {
 impl Connection {
     /// To the server, or the directory on it, at `url`.
     pub(crate) fn new(url: &str, options: HttpOptions) -> Result<Self, FetchError> {
-        let mut base = Url::parse(url).map_err(|error| {
-            // What cannot be read may have a password in it all the same.
-            let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
-            let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-            let rest = rest.split(['?', '#']).next().unwrap_or_default();
-            let place =
-                if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}//{rest}") };
-            FetchError::invalid(place, error.to_string())
-        })?;
+        let mut base =
+            Url::parse(url).map_err(|error| FetchError::invalid(named(url), error.to_string()))?;
         let invalid = |base: &Url, why: String| FetchError::invalid(shown(base), why);
         if !matches!(base.scheme(), "http" | "https") {
             return Err(invalid(&base, "it is no URL of HTTP or HTTPS".to_owned()));

@@ -16,7 +16,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::sleep;
 
-use crate::connection::{Connection, Question, Trouble};
+use crate::connection::{Connection, Question, Trouble, named};
 use crate::options::HttpOptions;
 use crate::pipe::{Pieces, pieces};
 use crate::protocol::{Answer, BUNDLE, SEEN, STANDING, Standing};
@@ -113,7 +113,7 @@ impl HttpPeer {
     /// trust.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, Error> {
         let connection = Connection::new(url, options);
-        let connection = connection.map_err(|error| error.at(url))?;
+        let connection = connection.map_err(|error| error.at(named(url)))?;
         let connection = Arc::new(connection);
         Ok(Self { connection, waiting: Mutex::default(), requests: Arc::default() })
     }

@@ -8,6 +8,7 @@ use prophet_files::manifest::Manifest;
 use prophet_store::{Changeset, ChangesetSource, Error, Offer, Streamed, VersionVector};
 
 use crate::client::{HttpFetch, Stats};
+use crate::connection::named;
 use crate::options::HttpOptions;
 
 /// A tree on a web server as a source to pull from.
@@ -32,7 +33,7 @@ impl HttpSource {
     /// As for [`open`](Self::open).
     pub async fn open_with(url: &str, options: HttpOptions) -> Result<Self, Error> {
         let fetch = HttpFetch::new(url, options);
-        let fetch = fetch.map_err(|error| error.at(url))?;
+        let fetch = fetch.map_err(|error| error.at(named(url)))?;
         Ok(Self { source: PublishedSource::open(fetch).await? })
     }
 

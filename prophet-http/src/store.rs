@@ -13,7 +13,7 @@ use prophet_store::{
     ResolutionCursor, ResolutionScan, Sharing, StoreError, Unreadable, Verification, limits,
 };
 
-use crate::connection::{Answered, Connection, Question, Trouble, What};
+use crate::connection::{Answered, Connection, Question, Trouble, What, named};
 use crate::options::HttpOptions;
 use crate::protocol::store::{PAGE_BYTES, Served, operation};
 use crate::protocol::{STORE, Wire, decode, encode};
@@ -93,7 +93,8 @@ impl HttpStore {
 
     async fn open_for(url: &str, options: HttpOptions, access: Access) -> Result<Self, StoreError> {
         let connection = Connection::new(url, options);
-        let connection = connection.map_err(|error| StoreError::io(url, "opening", error))?;
+        let connection =
+            connection.map_err(|error| StoreError::io(named(url), "opening", error))?;
         let connection = Arc::new(connection);
         let served =
             ask::<Served>(&connection, question(operation::FACTS, Vec::new(), SMALL_BYTES)).await?;
