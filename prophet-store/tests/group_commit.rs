@@ -97,6 +97,24 @@ fn two_pulls_of_the_same_bring_it_once() {
     });
 }
 
+/// What one brings the other is given as well, however much that is.
+#[test]
+fn two_pulls_of_very_much_both_come_to_their_end() {
+    block_on(async {
+        let (replica, _) = open(Scripted::slow(&[])).await;
+        let other = Identity { replica: ReplicaId::from_bytes([3; 16]), ..identity() };
+        let source = Replica::open(MemoryStore::new(other)).await.unwrap();
+        for _ in 0..10_500 {
+            source.create("person", Properties::default()).await.unwrap();
+        }
+        let pull = || replica.pull(&source, PullOptions::new().batches_of(100));
+        let (one, two) = futures_lite::future::zip(pull(), pull()).await;
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(one.integrated + two.integrated, 10_500);
+        assert!(one.already_seen.max(two.already_seen) > 10_000, "{one:?} {two:?}");
+    });
+}
+
 async fn join_all<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
     let mut done: BTreeMap<usize, T> = BTreeMap::new();
     futures_lite::future::poll_fn(|context| {

@@ -64,16 +64,18 @@ impl Replica {
             }
             let mut changesets = Incoming::of(source, &offer, &plan, options.batch_size());
             let mut next = changesets.next().await;
-            let mut repeated = 0_u64;
+            let mut was_here = 0_u64;
             while let Some(batch) = next.take() {
                 // While the store commits one batch, the next one is read.
                 let integrated = self.integrate_all(&batch, start);
                 let (received, following) = zip(integrated, changesets.next()).await;
                 next = following;
                 let received = received?;
-                repeated = repeated.saturating_add(received.seen);
-                let here = before.at.position.get().saturating_add(report.integrated);
-                if repeated > here.saturating_add(incoming::REPEATED) {
+                was_here = was_here.saturating_add(received.seen);
+                // Another pull may bring the same meanwhile, and each of those that are here is given once.
+                if was_here > incoming::REPEATED
+                    && was_here - incoming::REPEATED > self.head().await?.position.get()
+                {
                     let why = "it gives the same changesets again and again";
                     return Err(Error::unreadable(&offer.place, why, Unreadable::Invalid));
                 }
